@@ -1,0 +1,5 @@
+"""fasttrain: train and evaluate models on CPUs from NumPy arrays."""
+from fasttrain._version import __version__
+from fasttrain.kernels.runtime import get_num_threads, num_threads, set_num_threads
+
+__all__ = ["__version__", "get_num_threads", "num_threads", "set_num_threads"]

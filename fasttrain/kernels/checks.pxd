@@ -1,0 +1,23 @@
+# Checks of the arrays that a kernel is given; each raises and names the argument, what came and what was
+# expected.  Called with the GIL, before anything is changed.
+cimport numpy as cnp
+
+
+# value as an ndarray of float32 or float64, native byte order, aligned; ndim dimensions, or any if ndim < 0.
+cdef cnp.ndarray real_array(object value, str name, int ndim)
+# The same, and of the dtype of `like`.
+cdef cnp.ndarray real_array_like(object value, str name, int ndim, cnp.ndarray like, str like_name)
+# Shape; a negative size is not checked.
+cdef int check_shape(cnp.ndarray array, str name, Py_ssize_t size0, Py_ssize_t size1=*) except -1
+# C-contiguous.
+cdef int check_contiguous(cnp.ndarray array, str name) except -1
+# 2-D with the elements of a row next to each other and rows that do not overlap; returns the row stride in
+# elements.
+cdef Py_ssize_t row_stride(cnp.ndarray array, str name) except -1
+cdef int check_writeable(cnp.ndarray array, str name) except -1
+# No element of `out` lies in the memory of `array`.
+cdef int check_disjoint(cnp.ndarray out, str out_name, cnp.ndarray array, str name) except -1
+# The first of `names` that value is, as an index.
+cdef int check_option(object value, str name, tuple names) except -1
+# A real number as a double; finite unless allow_nonfinite; at least `low`.
+cdef double check_number(object value, str name, double low=*, bint positive=*) except? -1.0

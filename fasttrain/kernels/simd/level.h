@@ -1,0 +1,38 @@
+/*
+ * The body of a level: every kernel, compiled for the level that the including file has set up, and the
+ * table that exports them.  Nothing else leaves the file.
+ */
+#include "table.h"
+#include "vector.h"
+
+#include "real_f32.h"
+#include "kernels.h"
+#include "real_end.h"
+#include "real_f64.h"
+#include "kernels.h"
+#include "real_end.h"
+#include "counts.h"
+
+#define FT_OPS(S)                                                                                       \
+    {                                                                                                    \
+        .tile_rows = FT_TILE_ROWS, .tile_columns = FT_TILE_VECTORS * FT_LANES_##S,                       \
+        .gemm_block = ft_gemm_block_##S, .pack_panels = ft_pack_panels_##S,                              \
+        .activation_forward = ft_activation_forward_##S,                                                 \
+        .activation_backward = ft_activation_backward_##S, .column_sums = ft_column_sums_##S,            \
+        .math = {ft_exp_##S, ft_expm1_##S, ft_log_##S, ft_log1p_##S, ft_tanh_##S, ft_sigmoid_##S,        \
+                 ft_erf_##S, ft_erfc_##S},                                                               \
+        .linear_predict = ft_linear_predict_##S, .linear_gradient = ft_linear_gradient_##S,              \
+        .squared_error = ft_squared_error_##S, .bce_logits = ft_bce_logits_##S,                          \
+        .bce_probabilities = ft_bce_probabilities_##S, .cross_entropy = ft_cross_entropy_##S,            \
+        .cross_entropy_soft = ft_cross_entropy_soft_##S, .softmax = ft_softmax_##S,                      \
+        .sgd_update = ft_sgd_update_##S, .adam_update = ft_adam_update_##S,                              \
+    }
+
+static const ft_table ft_this_level = {
+    .name = FT_LEVEL_NAME,
+    .vector_bytes = FT_VECTOR_BYTES,
+    .f32 = FT_OPS(f32),
+    .f64 = FT_OPS(f64),
+    .confusion_counts = FT_CONFUSION_COUNTS,
+    .confusion_weights = FT_CONFUSION_WEIGHTS,
+};

@@ -1,0 +1,16 @@
+/* CPU level generic: any other machine, by the compiler's own lowering of vectors. */
+
+#include "table.h"
+
+#if !defined(__x86_64__) && !defined(__aarch64__)
+#define FT_LEVEL_NAME "generic"
+#define FT_VECTOR_BYTES 16
+#define FT_HAS_FMA 0
+#define FT_TILE_ROWS 4
+#define FT_TILE_VECTORS 2
+#include "level.h"
+const ft_table *const ft_level_generic = &ft_this_level;
+#else
+const ft_table *const ft_level_generic = NULL;
+#endif
+

@@ -1,0 +1,16 @@
+/* CPU level neon: AArch64 with Advanced SIMD, its floor. */
+
+#include "table.h"
+
+#if defined(__aarch64__)
+#define FT_LEVEL_NAME "neon"
+#define FT_VECTOR_BYTES 16
+#define FT_HAS_FMA 1
+#define FT_TILE_ROWS 8
+#define FT_TILE_VECTORS 2
+#include "level.h"
+const ft_table *const ft_level_neon = &ft_this_level;
+#else
+const ft_table *const ft_level_neon = NULL;
+#endif
+

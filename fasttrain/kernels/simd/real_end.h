@@ -1,0 +1,16 @@
+#undef REAL
+#undef VEC
+#undef INT
+#undef IVEC
+#undef LANES
+#undef SUFFIX
+#undef REAL_IS_FLOAT
+#undef LOAD
+#undef STORE
+#undef LOAD_PARTIAL
+#undef STORE_PARTIAL
+#undef BROADCAST
+#undef SELECT
+#undef FMA
+#undef SQRT
+#undef SUM

@@ -1,0 +1,153 @@
+/*
+ * The seam between Cython and C: one table of function pointers per CPU level.
+ *
+ * Each C kernel is written once, in <family>.h, and compiled once per level and element type.  All are
+ * pure: one core, one piece of work, no allocation, no thread, no global, no error but a returned
+ * position.  Sizes are ptrdiff_t and count elements, as strides do.  Rows may be further apart than
+ * their length; the elements of a row are next to each other unless a column stride is given.  Pointers
+ * may be NULL only where said.  A size of zero touches no memory.
+ */
+#ifndef FT_TABLE_H
+#define FT_TABLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Activations; Cython and Python read these names. */
+enum {
+    FT_IDENTITY = 0,
+    FT_RELU,
+    FT_LEAKY_RELU, /* slope 0.01 for z < 0 */
+    FT_TANH,
+    FT_SIGMOID,
+    FT_GELU, /* z * Phi(z), Phi by erf */
+    FT_SILU,
+    FT_SOFTPLUS,
+    FT_ELU, /* alpha 1 */
+    FT_N_ACTIVATIONS
+};
+
+/* Scalars of one optimizer step: computed once, in double, by the caller. */
+typedef struct {
+    double lr, momentum, dampening, weight_decay; /* weight decay is added to the gradient */
+    int nesterov, first_step;                     /* first step: the buffer starts as the gradient */
+} ft_sgd_scalars;
+
+typedef struct {
+    double step_size;       /* lr / (1 - beta1^t), or lr without bias correction */
+    double beta1, beta2;
+    double eps;             /* added to the root, after the correction */
+    double root_scale;      /* 1 / sqrt(1 - beta2^t), or 1 */
+    double weight_decay;    /* L2: added to the gradient; 0 for none */
+    double decay_factor;    /* decoupled: theta *= decay_factor first, 1 - lr * decay; 1 for none */
+} ft_adam_scalars;
+
+#define FT_DEFINE_OPS(T, S)                                                                              \
+    typedef struct {                                                                                     \
+        /* ---- gemm.h ---- */                                                                           \
+        /* Rows and columns of the largest register tile. */                                             \
+        ptrdiff_t tile_rows, tile_columns;                                                               \
+        /* c (m, n) = [c +] a (m, k) b (k, n) [+ bias (n,)].  b as panels of tile_columns columns:       \
+           panel j starts at b + j * b_panel_stride, its row p at + p * b_row_stride. */                 \
+        void (*gemm_block)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const T *a, ptrdiff_t a_row_stride,    \
+                           ptrdiff_t a_column_stride, const T *b, ptrdiff_t b_row_stride,                \
+                           ptrdiff_t b_panel_stride, T *c, ptrdiff_t c_row_stride, int accumulate,       \
+                           const T *bias /* (n,) or NULL */);                                            \
+        /* b (k, n) of any strides into panels of tile_columns columns, k rows each, zero-padded. */     \
+        void (*pack_panels)(ptrdiff_t k, ptrdiff_t n, const T *b, ptrdiff_t b_row_stride,                \
+                            ptrdiff_t b_column_stride, T *packed);                                       \
+        /* ---- activation.h ---- */                                                                     \
+        /* y = f(z); y may be z. */                                                                      \
+        void (*activation_forward)(int activation, ptrdiff_t n_rows, ptrdiff_t n_columns, const T *z,    \
+                                   ptrdiff_t z_row_stride, T *y, ptrdiff_t y_row_stride);                \
+        /* delta = grad_y * f'(z), where saved is z for gelu and silu and y for the others;              \
+           delta may be grad_y. */                                                                       \
+        void (*activation_backward)(int activation, ptrdiff_t n_rows, ptrdiff_t n_columns,               \
+                                    const T *grad_y, ptrdiff_t grad_y_row_stride, const T *saved,        \
+                                    ptrdiff_t saved_row_stride, T *delta, ptrdiff_t delta_row_stride);   \
+        /* sums (n_columns,) = [sums +] the sum over rows of x. */                                       \
+        void (*column_sums)(ptrdiff_t n_rows, ptrdiff_t n_columns, const T *x, ptrdiff_t x_row_stride,   \
+                            T *sums, int accumulate);                                                    \
+        /* ---- vector_math.h: y (n,) = f(x) (n,); y may be x.  Index: FT_MATH_*. ---- */                \
+        void (*math[8])(ptrdiff_t n, const T *x, T *y);                                                  \
+        /* ---- linear.h: one output, theta (n_features,) ---- */                                        \
+        /* z (n_rows,) = X theta + intercept */                                                          \
+        void (*linear_predict)(ptrdiff_t n_rows, ptrdiff_t n_features, const T *x,                       \
+                               ptrdiff_t x_row_stride, const T *theta, T intercept, T *z);               \
+        /* grad (n_features,) += X^T residual */                                                         \
+        void (*linear_gradient)(ptrdiff_t n_rows, ptrdiff_t n_features, const T *x,                      \
+                                ptrdiff_t x_row_stride, const T *residual, T *grad);                     \
+        /* ---- loss.h: each returns the position of the first bad row, or -1; adds the weighted sum of  \
+           losses to *value; writes grad = scale * weight * d loss / d prediction, unless grad is NULL.  \
+           row_weight (n_rows,) or NULL.  grad may be the prediction. ---- */                            \
+        /* factor (p - t)^2, d/dp = 2 factor (p - t) */                                                  \
+        ptrdiff_t (*squared_error)(ptrdiff_t n_rows, ptrdiff_t n_columns, const T *prediction,           \
+                                   ptrdiff_t prediction_row_stride, const T *target,                     \
+                                   ptrdiff_t target_row_stride, const T *row_weight, double factor,      \
+                                   double scale, T *grad, ptrdiff_t grad_row_stride, double *value);     \
+        /* softplus(z) - t z, with pos_weight (n_columns,) or NULL on the term of t; 0 <= t <= 1 */      \
+        ptrdiff_t (*bce_logits)(ptrdiff_t n_rows, ptrdiff_t n_columns, const T *logits,                  \
+                                ptrdiff_t logits_row_stride, const T *target,                            \
+                                ptrdiff_t target_row_stride, const T *row_weight, const T *pos_weight,   \
+                                double scale, T *grad, ptrdiff_t grad_row_stride, double *value);        \
+        /* the same from probabilities, logarithms clamped at -100 as torch does */                      \
+        ptrdiff_t (*bce_probabilities)(ptrdiff_t n_rows, ptrdiff_t n_columns, const T *probability,      \
+                                       ptrdiff_t probability_row_stride, const T *target,                \
+                                       ptrdiff_t target_row_stride, const T *row_weight, double scale,   \
+                                       T *grad, ptrdiff_t grad_row_stride, double *value);               \
+        /* softmax cross-entropy with integer labels; class_weight (n_classes,) or NULL; rows whose      \
+           label is ignore_index give 0 */                                                               \
+        ptrdiff_t (*cross_entropy)(ptrdiff_t n_rows, ptrdiff_t n_classes, const T *logits,               \
+                                   ptrdiff_t logits_row_stride, const int64_t *labels,                   \
+                                   const T *class_weight, const T *row_weight, double label_smoothing,   \
+                                   int64_t ignore_index, double scale, T *grad,                          \
+                                   ptrdiff_t grad_row_stride, double *value);                            \
+        /* the same with target probabilities (n_rows, n_classes) */                                     \
+        ptrdiff_t (*cross_entropy_soft)(ptrdiff_t n_rows, ptrdiff_t n_classes, const T *logits,          \
+                                        ptrdiff_t logits_row_stride, const T *target,                    \
+                                        ptrdiff_t target_row_stride, const T *class_weight,              \
+                                        const T *row_weight, double label_smoothing, double scale,       \
+                                        T *grad, ptrdiff_t grad_row_stride, double *value);              \
+        /* y = softmax of each row of x; y may be x */                                                   \
+        void (*softmax)(ptrdiff_t n_rows, ptrdiff_t n_classes, const T *x, ptrdiff_t x_row_stride, T *y, \
+                        ptrdiff_t y_row_stride);                                                         \
+        /* ---- optim.h: (n,) each; same bits at every level; subnormals are flushed ---- */             \
+        void (*sgd_update)(ptrdiff_t n, T *param, const T *grad, T *momentum_buffer /* or NULL */,       \
+                           const ft_sgd_scalars *scalars);                                               \
+        void (*adam_update)(ptrdiff_t n, T *param, const T *grad, T *exp_avg, T *exp_avg_sq,             \
+                            const ft_adam_scalars *scalars);                                             \
+    } ft_ops_##S;
+
+enum { FT_MATH_EXP = 0, FT_MATH_EXPM1, FT_MATH_LOG, FT_MATH_LOG1P, FT_MATH_TANH, FT_MATH_SIGMOID, FT_MATH_ERF, FT_MATH_ERFC };
+
+FT_DEFINE_OPS(float, f32)
+FT_DEFINE_OPS(double, f64)
+
+/* Integer labels come in these widths; one confusion kernel each. */
+enum { FT_INT8 = 0, FT_INT16, FT_INT32, FT_INT64, FT_UINT8, FT_UINT16, FT_UINT32, FT_UINT64, FT_N_LABEL_TYPES };
+
+typedef struct {
+    const char *name;
+    int vector_bytes;
+    ft_ops_f32 f32;
+    ft_ops_f64 f64;
+    /* ---- counts.h ---- */
+    /* counts (n_classes, n_classes) += pairs (y_true, y_pred), both of label type FT_*; returns the first row
+       with a label outside 0 .. n_classes - 1, or -1.  scratch: FT_COUNT_LANES tables of int64, zeroed
+       by the caller, folded into counts by the kernel, or NULL. */
+    ptrdiff_t (*confusion_counts[FT_N_LABEL_TYPES])(ptrdiff_t n, const void *y_true, const void *y_pred,
+                                                    ptrdiff_t n_classes, int64_t *counts, int64_t *scratch);
+    /* the same with weights, summed in double in row order */
+    ptrdiff_t (*confusion_weights[FT_N_LABEL_TYPES])(ptrdiff_t n, const void *y_true, const void *y_pred,
+                                                     ptrdiff_t n_classes, const double *sample_weight,
+                                                     double *sums);
+} ft_table;
+
+/* NULL where the file was compiled for another architecture. */
+extern const ft_table *const ft_level_v2;
+extern const ft_table *const ft_level_v3;
+extern const ft_table *const ft_level_v4;
+extern const ft_table *const ft_level_neon;
+extern const ft_table *const ft_level_generic;
+
+#endif

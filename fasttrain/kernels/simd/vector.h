@@ -1,0 +1,137 @@
+/*
+ * Vector types and the few operations that GCC's and Clang's vector extensions do not spell.
+ *
+ * A level file (level_v3.c, ...) sets FT_VECTOR_BYTES, FT_HAS_FMA and FT_LEVEL_NAME and then includes
+ * level.h, which includes this header once.  Everything here is static and always inlined, so that no
+ * vector ever crosses a call between files compiled for different levels.
+ *
+ * Names: <element>v is a vector (f32v, f64v, i32v, i64v); f32u and f64u are the same vectors at any
+ * address, for loads and stores.  Comparisons of vectors give integer vectors of 0 and -1.
+ */
+#ifndef FT_VECTOR_H
+#define FT_VECTOR_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+#define FT_INLINE static inline __attribute__((always_inline, unused))
+#define FT_UNROLL _Pragma("GCC unroll 32")
+
+typedef float f32v __attribute__((vector_size(FT_VECTOR_BYTES)));
+typedef double f64v __attribute__((vector_size(FT_VECTOR_BYTES)));
+typedef int32_t i32v __attribute__((vector_size(FT_VECTOR_BYTES)));
+typedef int64_t i64v __attribute__((vector_size(FT_VECTOR_BYTES)));
+typedef float f32u __attribute__((vector_size(FT_VECTOR_BYTES), aligned(4), may_alias));
+typedef double f64u __attribute__((vector_size(FT_VECTOR_BYTES), aligned(8), may_alias));
+
+#define FT_LANES_f32 (FT_VECTOR_BYTES / 4)
+#define FT_LANES_f64 (FT_VECTOR_BYTES / 8)
+
+/*
+ * Partial loads and stores touch only the first `count` lanes, 0 <= count <= lanes; the other lanes
+ * of a load are zero.  They give tails the same code path and the same rounding as full vectors.
+ */
+#if FT_VECTOR_BYTES == 64
+FT_INLINE f32v ft_load_partial_f32(const float *x, ptrdiff_t count) {
+    return (f32v)_mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1u), x);
+}
+FT_INLINE void ft_store_partial_f32(float *x, ptrdiff_t count, f32v v) {
+    _mm512_mask_storeu_ps(x, (__mmask16)((1u << count) - 1u), (__m512)v);
+}
+FT_INLINE f64v ft_load_partial_f64(const double *x, ptrdiff_t count) {
+    return (f64v)_mm512_maskz_loadu_pd((__mmask8)((1u << count) - 1u), x);
+}
+FT_INLINE void ft_store_partial_f64(double *x, ptrdiff_t count, f64v v) {
+    _mm512_mask_storeu_pd(x, (__mmask8)((1u << count) - 1u), (__m512d)v);
+}
+#elif FT_VECTOR_BYTES == 32
+static const int32_t ft_mask_words[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+FT_INLINE __m256i ft_mask_f32(ptrdiff_t count) {
+    return _mm256_loadu_si256((const __m256i *)(ft_mask_words + 8 - count));
+}
+FT_INLINE __m256i ft_mask_f64(ptrdiff_t count) {
+    return _mm256_loadu_si256((const __m256i *)(ft_mask_words + 8 - 2 * count));
+}
+FT_INLINE f32v ft_load_partial_f32(const float *x, ptrdiff_t count) {
+    return (f32v)_mm256_maskload_ps(x, ft_mask_f32(count));
+}
+FT_INLINE void ft_store_partial_f32(float *x, ptrdiff_t count, f32v v) {
+    _mm256_maskstore_ps(x, ft_mask_f32(count), (__m256)v);
+}
+FT_INLINE f64v ft_load_partial_f64(const double *x, ptrdiff_t count) {
+    return (f64v)_mm256_maskload_pd(x, ft_mask_f64(count));
+}
+FT_INLINE void ft_store_partial_f64(double *x, ptrdiff_t count, f64v v) {
+    _mm256_maskstore_pd(x, ft_mask_f64(count), (__m256d)v);
+}
+#else
+FT_INLINE f32v ft_load_partial_f32(const float *x, ptrdiff_t count) {
+    f32v v = {0};
+    for (ptrdiff_t lane = 0; lane < FT_LANES_f32; lane++)
+        if (lane < count)
+            v[lane] = x[lane];
+    return v;
+}
+FT_INLINE void ft_store_partial_f32(float *x, ptrdiff_t count, f32v v) {
+    for (ptrdiff_t lane = 0; lane < FT_LANES_f32; lane++)
+        if (lane < count)
+            x[lane] = v[lane];
+}
+FT_INLINE f64v ft_load_partial_f64(const double *x, ptrdiff_t count) {
+    f64v v = {0};
+    for (ptrdiff_t lane = 0; lane < FT_LANES_f64; lane++)
+        if (lane < count)
+            v[lane] = x[lane];
+    return v;
+}
+FT_INLINE void ft_store_partial_f64(double *x, ptrdiff_t count, f64v v) {
+    for (ptrdiff_t lane = 0; lane < FT_LANES_f64; lane++)
+        if (lane < count)
+            x[lane] = v[lane];
+}
+#endif
+
+/* One body for float and double; both families of names are made here. */
+#define FT_DEFINE_VECTOR_OPS(S, T, IS, FMA, SQRT)                                                        \
+    FT_INLINE S##v ft_load_##S(const T *x) { return *(const S##u *)x; }                              \
+    FT_INLINE void ft_store_##S(T *x, S##v v) { *(S##u *)x = v; }                                    \
+    FT_INLINE S##v ft_broadcast_##S(T x) { return x - (S##v){0}; }                                   \
+    FT_INLINE S##v ft_select_##S(IS##v mask, S##v yes, S##v no) {                                    \
+        return (S##v)((mask & (IS##v)yes) | (~mask & (IS##v)no));                                    \
+    }                                                                                                \
+    /* a * b + c: one rounding where the level has the instruction, two where it has not. */         \
+    FT_INLINE S##v ft_fma_##S(S##v a, S##v b, S##v c) {                                              \
+        if (!FT_HAS_FMA)                                                                             \
+            return a * b + c;                                                                        \
+        S##v r;                                                                                      \
+        for (int lane = 0; lane < FT_LANES_##S; lane++)                                              \
+            r[lane] = FMA(a[lane], b[lane], c[lane]);                                                \
+        return r;                                                                                    \
+    }                                                                                                \
+    FT_INLINE S##v ft_sqrt_##S(S##v a) {                                                             \
+        S##v r;                                                                                      \
+        for (int lane = 0; lane < FT_LANES_##S; lane++)                                              \
+            r[lane] = SQRT(a[lane]);                                                                 \
+        return r;                                                                                    \
+    }                                                                                                \
+    /* The lanes' sum, in a fixed order: halves are folded together. */                              \
+    FT_INLINE T ft_sum_##S(S##v v) {                                                                 \
+        T part[FT_LANES_##S];                                                                        \
+        memcpy(part, &v, sizeof part);                                                               \
+        for (int width = FT_LANES_##S / 2; width > 0; width /= 2)                                    \
+            for (int lane = 0; lane < width; lane++)                                                 \
+                part[lane] += part[lane + width];                                                    \
+        return part[0];                                                                              \
+    }
+
+FT_DEFINE_VECTOR_OPS(f32, float, i32, __builtin_fmaf, __builtin_sqrtf)
+FT_DEFINE_VECTOR_OPS(f64, double, i64, __builtin_fma, __builtin_sqrt)
+
+#endif
