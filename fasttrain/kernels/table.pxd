@@ -16,7 +16,7 @@ cdef extern from "simd/table.h" nogil:
         double step_size, beta1, beta2, eps, root_scale, weight_decay, decay_factor
 
     ctypedef struct ft_ops_f32:
-        Py_ssize_t tile_rows, tile_columns
+        Py_ssize_t tile_rows, tile_columns, pack_rows, pack_depth, block_depth
         void (*gemm_block)(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const float* a, Py_ssize_t a_row_stride, Py_ssize_t a_column_stride,
                            const float* b, Py_ssize_t b_row_stride, Py_ssize_t b_panel_stride,
                            float* c, Py_ssize_t c_row_stride, int accumulate, const float* bias) noexcept nogil
@@ -47,9 +47,10 @@ cdef extern from "simd/table.h" nogil:
         void (*softmax)(Py_ssize_t n_rows, Py_ssize_t n_classes, const float* x, Py_ssize_t x_row_stride, float* y, Py_ssize_t y_row_stride) noexcept nogil
         void (*sgd_update)(Py_ssize_t n, float* param, const float* grad, float* momentum_buffer, const ft_sgd_scalars* scalars) noexcept nogil
         void (*adam_update)(Py_ssize_t n, float* param, const float* grad, float* exp_avg, float* exp_avg_sq, const ft_adam_scalars* scalars) noexcept nogil
+        double (*sum_squares)(Py_ssize_t n, const float* x) noexcept nogil
 
     ctypedef struct ft_ops_f64:
-        Py_ssize_t tile_rows, tile_columns
+        Py_ssize_t tile_rows, tile_columns, pack_rows, pack_depth, block_depth
         void (*gemm_block)(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const double* a, Py_ssize_t a_row_stride, Py_ssize_t a_column_stride,
                            const double* b, Py_ssize_t b_row_stride, Py_ssize_t b_panel_stride,
                            double* c, Py_ssize_t c_row_stride, int accumulate, const double* bias) noexcept nogil
@@ -80,6 +81,7 @@ cdef extern from "simd/table.h" nogil:
         void (*softmax)(Py_ssize_t n_rows, Py_ssize_t n_classes, const double* x, Py_ssize_t x_row_stride, double* y, Py_ssize_t y_row_stride) noexcept nogil
         void (*sgd_update)(Py_ssize_t n, double* param, const double* grad, double* momentum_buffer, const ft_sgd_scalars* scalars) noexcept nogil
         void (*adam_update)(Py_ssize_t n, double* param, const double* grad, double* exp_avg, double* exp_avg_sq, const ft_adam_scalars* scalars) noexcept nogil
+        double (*sum_squares)(Py_ssize_t n, const double* x) noexcept nogil
 
     ctypedef struct ft_table:
         const char* name

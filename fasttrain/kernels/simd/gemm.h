@@ -1,24 +1,214 @@
-/* First version, one element at a time: the signatures are what the other kernels use. */
+/*
+ * Matrix product of one block: c (m, n) = [c +] a (m, k) b (k, n) [+ bias].
+ *
+ * The register tile is up to FT_TILE_ROWS rows by FT_TILE_VECTORS vectors of columns.  Elements of a are
+ * broadcast one by one, so that any strides of a cost the same; a row of b is read as vectors, so that b is
+ * either row-major or packed.  Each element of c is one accumulator summed over p = 0 .. k - 1 in order,
+ * whatever the tile: its bits depend neither on the shape of the block nor on its neighbours.
+ *
+ * Rows are split evenly over tiles (64 rows at 14 a tile: 13, 13, 13, 13, 12), so that no sliver is left.
+ * Too few rows leave multiply-adds waiting for each other; then a tile takes more columns, and a
+ * narrow tile more rows.
+ */
+
+/* vectors of columns -> rows at most, such that accumulators, b and one element of a fit the registers */
+#define FT_TALL_ROWS (2 * FT_TILE_ROWS > 14 ? 14 : 2 * FT_TILE_ROWS) /* one vector wide */
+
+FT_INLINE void SUFFIX(ft_tile)(const int rows, const int vectors, const int partial, ptrdiff_t k, const REAL *a,
+                               ptrdiff_t a_row_stride, ptrdiff_t a_column_stride, const REAL *b,
+                               ptrdiff_t b_row_stride, ptrdiff_t b_panel_stride, REAL *c, ptrdiff_t c_row_stride,
+                               int accumulate, const REAL *bias, ptrdiff_t last_count) {
+    VEC sum[14][8]; /* of which rows x vectors are used, all in registers */
+    FT_UNROLL
+    for (int i = 0; i < rows; i++)
+        FT_UNROLL
+        for (int v = 0; v < vectors; v++)
+            sum[i][v] = (VEC){0};
+    for (ptrdiff_t p = 0; p < k; p++) {
+        VEC row[8];
+        FT_UNROLL
+        for (int v = 0; v < vectors; v++) {
+            const REAL *from = b + v / FT_TILE_VECTORS * b_panel_stride + v % FT_TILE_VECTORS * LANES;
+            row[v] = partial && v == vectors - 1 ? LOAD_PARTIAL(from, last_count) : LOAD(from);
+        }
+        FT_UNROLL
+        for (int i = 0; i < rows; i++) {
+            VEC element = BROADCAST(a[i * a_row_stride]);
+            FT_UNROLL
+            for (int v = 0; v < vectors; v++)
+                sum[i][v] = FMA(element, row[v], sum[i][v]);
+        }
+        a += a_column_stride;
+        b += b_row_stride;
+    }
+    FT_UNROLL
+    for (int v = 0; v < vectors; v++) {
+        const int cut = partial && v == vectors - 1;
+        VEC shift = {0};
+        if (bias)
+            shift = cut ? LOAD_PARTIAL(bias + v * LANES, last_count) : LOAD(bias + v * LANES);
+        FT_UNROLL
+        for (int i = 0; i < rows; i++) {
+            REAL *to = c + i * c_row_stride + v * LANES;
+            VEC total = sum[i][v];
+            if (accumulate)
+                total += cut ? LOAD_PARTIAL(to, last_count) : LOAD(to);
+            if (bias)
+                total += shift;
+            if (cut)
+                STORE_PARTIAL(to, last_count, total);
+            else
+                STORE(to, total);
+        }
+    }
+}
+
+#define FT_TILE_PARAMETERS                                                                               \
+    ptrdiff_t k, const REAL *a, ptrdiff_t a_row_stride, ptrdiff_t a_column_stride, const REAL *b,        \
+        ptrdiff_t b_row_stride, ptrdiff_t b_panel_stride, REAL *c, ptrdiff_t c_row_stride,               \
+        int accumulate, const REAL *bias, ptrdiff_t last_count
+#define FT_TILE_ARGUMENTS                                                                                \
+    k, a, a_row_stride, a_column_stride, b, b_row_stride, b_panel_stride, c, c_row_stride, accumulate,   \
+        bias, last_count
+
+#define FT_DEFINE_TILE(rows, vectors)                                                                    \
+    static __attribute__((noinline)) void SUFFIX(ft_tile_##rows##x##vectors)(FT_TILE_PARAMETERS) {       \
+        SUFFIX(ft_tile)(rows, vectors, 0, FT_TILE_ARGUMENTS);                                            \
+    }                                                                                                    \
+    static __attribute__((noinline)) void SUFFIX(ft_tile_##rows##x##vectors##_cut)(FT_TILE_PARAMETERS) { \
+        SUFFIX(ft_tile)(rows, vectors, 1, FT_TILE_ARGUMENTS);                                            \
+    }
+
+#define FT_EACH_TILE_TO_4(X, vectors) X(1, vectors) X(2, vectors) X(3, vectors) X(4, vectors)
+#define FT_EACH_TILE_TO_6(X, vectors) FT_EACH_TILE_TO_4(X, vectors) X(5, vectors) X(6, vectors)
+#define FT_EACH_TILE_TO_8(X, vectors) FT_EACH_TILE_TO_6(X, vectors) X(7, vectors) X(8, vectors)
+#define FT_EACH_TILE_TO_12(X, vectors)                                                                   \
+    FT_EACH_TILE_TO_8(X, vectors) X(9, vectors) X(10, vectors) X(11, vectors) X(12, vectors)
+#define FT_EACH_TILE_TO_14(X, vectors) FT_EACH_TILE_TO_12(X, vectors) X(13, vectors) X(14, vectors)
+#if FT_TILE_ROWS == 4
+#define FT_EACH_TILE(X) FT_EACH_TILE_TO_8(X, 1) FT_EACH_TILE_TO_4(X, 2)
+#elif FT_TILE_ROWS == 6
+#define FT_EACH_TILE(X) FT_EACH_TILE_TO_12(X, 1) FT_EACH_TILE_TO_6(X, 2)
+#elif FT_TILE_ROWS == 8
+#define FT_EACH_TILE(X) FT_EACH_TILE_TO_14(X, 1) FT_EACH_TILE_TO_8(X, 2)
+#elif FT_TILE_ROWS == 14
+#define FT_EACH_TILE(X) FT_EACH_TILE_TO_14(X, 1) FT_EACH_TILE_TO_14(X, 2)
+#endif
+
+FT_EACH_TILE(FT_DEFINE_TILE)
+FT_DEFINE_TILE(1, 8)
+FT_DEFINE_TILE(2, 4)
+
+typedef void (*SUFFIX(ft_tile_function))(FT_TILE_PARAMETERS);
+#define FT_TILE_ENTRY(rows, vectors)                                                                     \
+    [rows][vectors] = {SUFFIX(ft_tile_##rows##x##vectors), SUFFIX(ft_tile_##rows##x##vectors##_cut)},
+/* [rows][vectors][whether the last vector is partial] */
+static const SUFFIX(ft_tile_function) SUFFIX(ft_tiles)[15][9][2] = {
+    FT_EACH_TILE(FT_TILE_ENTRY) FT_TILE_ENTRY(1, 8) FT_TILE_ENTRY(2, 4)};
+
 static void SUFFIX(ft_gemm_block)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const REAL *a, ptrdiff_t a_row_stride,
                                   ptrdiff_t a_column_stride, const REAL *b, ptrdiff_t b_row_stride,
                                   ptrdiff_t b_panel_stride, REAL *c, ptrdiff_t c_row_stride, int accumulate,
                                   const REAL *bias) {
-    const ptrdiff_t panel = FT_TILE_VECTORS * LANES;
-    for (ptrdiff_t i = 0; i < m; i++)
-        for (ptrdiff_t j = 0; j < n; j++) {
-            REAL sum = 0;
-            for (ptrdiff_t p = 0; p < k; p++)
-                sum += a[i * a_row_stride + p * a_column_stride] *
-                       b[j / panel * b_panel_stride + p * b_row_stride + j % panel];
-            c[i * c_row_stride + j] = sum + (accumulate ? c[i * c_row_stride + j] : 0) + (bias ? bias[j] : 0);
+    const ptrdiff_t wide = m == 1 ? 8 : m == 2 ? 4 : FT_TILE_VECTORS;
+    for (ptrdiff_t column = 0; column < n;) {
+        ptrdiff_t left = (n - column + LANES - 1) / LANES;
+        ptrdiff_t vectors = left >= wide ? wide : left >= FT_TILE_VECTORS ? FT_TILE_VECTORS : 1;
+        ptrdiff_t width = vectors * LANES < n - column ? vectors * LANES : n - column;
+        ptrdiff_t last_count = width - (vectors - 1) * LANES;
+        ptrdiff_t most = vectors == 1 ? FT_TALL_ROWS : FT_TILE_ROWS;
+        ptrdiff_t n_tiles = (m + most - 1) / most;
+        const REAL *panel = b + column / (FT_TILE_VECTORS * LANES) * b_panel_stride;
+        for (ptrdiff_t tile = 0, row = 0; tile < n_tiles; tile++) {
+            ptrdiff_t rows = m / n_tiles + (tile < m % n_tiles);
+            SUFFIX(ft_tiles)[rows][vectors][last_count < LANES](
+                k, a + row * a_row_stride, a_row_stride, a_column_stride, panel, b_row_stride, b_panel_stride,
+                c + row * c_row_stride + column, c_row_stride, accumulate, bias ? bias + column : NULL, last_count);
+            row += rows;
         }
+        column += width;
+    }
+}
+
+/*
+ * A panel from columns that are each contiguous (b transposed): squares of 128 bits are transposed in
+ * registers, all squares of a vector at once.  Returns the number of rows written, a multiple of the
+ * square's side.
+ */
+FT_INLINE ptrdiff_t SUFFIX(ft_pack_transposed)(ptrdiff_t k, const REAL *b, ptrdiff_t b_column_stride, REAL *packed) {
+    const int side = 16 / (int)sizeof(REAL);
+    const ptrdiff_t panel = FT_TILE_VECTORS * LANES;
+    ptrdiff_t p = 0;
+    for (; p + side <= k; p += side)
+        FT_UNROLL
+        for (int v = 0; v < FT_TILE_VECTORS; v++) {
+            VEC column[4], turned[4];
+            FT_UNROLL
+            for (int i = 0; i < side; i++)
+                column[i] = (VEC)ft_load_pieces((const char *)(b + p + (v * LANES + i) * b_column_stride),
+                                                side * b_column_stride * (ptrdiff_t)sizeof(REAL));
+#if REAL_IS_FLOAT
+            VEC low01 = FT_LOW_PAIRS(f32, column[0], column[1]), high01 = FT_HIGH_PAIRS(f32, column[0], column[1]);
+            VEC low23 = FT_LOW_PAIRS(f32, column[2], column[3]), high23 = FT_HIGH_PAIRS(f32, column[2], column[3]);
+            turned[0] = (VEC)FT_LOW_PAIRS(f64, (f64v)low01, (f64v)low23);
+            turned[1] = (VEC)FT_HIGH_PAIRS(f64, (f64v)low01, (f64v)low23);
+            turned[2] = (VEC)FT_LOW_PAIRS(f64, (f64v)high01, (f64v)high23);
+            turned[3] = (VEC)FT_HIGH_PAIRS(f64, (f64v)high01, (f64v)high23);
+#else
+            turned[0] = FT_LOW_PAIRS(f64, column[0], column[1]);
+            turned[1] = FT_HIGH_PAIRS(f64, column[0], column[1]);
+#endif
+            FT_UNROLL
+            for (int i = 0; i < side; i++)
+                STORE(packed + (p + i) * panel + v * LANES, turned[i]);
+        }
+    return p;
+}
+
+/* `n_panels` panels from rows that are each contiguous: the rows are read once, in order. */
+FT_INLINE void SUFFIX(ft_pack_rows)(const int n_panels, ptrdiff_t k, const REAL *b, ptrdiff_t b_row_stride,
+                                    REAL *packed) {
+    const ptrdiff_t panel = FT_TILE_VECTORS * LANES;
+    for (ptrdiff_t p = 0; p < k; p++)
+        FT_UNROLL
+        for (int v = 0; v < n_panels * FT_TILE_VECTORS; v++)
+            STORE(packed + v / FT_TILE_VECTORS * k * panel + p * panel + v % FT_TILE_VECTORS * LANES,
+                  LOAD(b + p * b_row_stride + v * LANES));
 }
 
 static void SUFFIX(ft_pack_panels)(ptrdiff_t k, ptrdiff_t n, const REAL *b, ptrdiff_t b_row_stride,
                                    ptrdiff_t b_column_stride, REAL *packed) {
     const ptrdiff_t panel = FT_TILE_VECTORS * LANES;
-    for (ptrdiff_t j0 = 0; j0 < n; j0 += panel)
-        for (ptrdiff_t p = 0; p < k; p++)
-            for (ptrdiff_t j = j0; j < j0 + panel; j++)
-                *packed++ = j < n ? b[p * b_row_stride + j * b_column_stride] : 0;
+    while (n > 0) {
+        ptrdiff_t width = panel;
+        if (b_column_stride == 1 && n >= 4 * panel) {
+            SUFFIX(ft_pack_rows)(4, k, b, b_row_stride, packed);
+            width = 4 * panel;
+        } else if (b_column_stride == 1 && n >= panel) {
+            SUFFIX(ft_pack_rows)(1, k, b, b_row_stride, packed);
+        } else {
+            ptrdiff_t valid = n < panel ? n : panel;
+            ptrdiff_t p = 0;
+            if (valid == panel && b_row_stride == 1)
+                p = SUFFIX(ft_pack_transposed)(k, b, b_column_stride, packed);
+            for (; p < k; p++)
+                for (ptrdiff_t j = 0; j < panel; j++)
+                    packed[p * panel + j] = j < valid ? b[p * b_row_stride + j * b_column_stride] : 0;
+        }
+        n -= width;
+        b += width * b_column_stride;
+        packed += width * k;
+    }
 }
+
+#undef FT_TALL_ROWS
+#undef FT_TILE_PARAMETERS
+#undef FT_TILE_ARGUMENTS
+#undef FT_DEFINE_TILE
+#undef FT_EACH_TILE_TO_4
+#undef FT_EACH_TILE_TO_6
+#undef FT_EACH_TILE_TO_8
+#undef FT_EACH_TILE_TO_12
+#undef FT_EACH_TILE_TO_14
+#undef FT_EACH_TILE
+#undef FT_TILE_ENTRY

@@ -5,3 +5,4 @@
 #include "linear.h"
 #include "loss.h"
 #include "optim.h"
+#include "network.h"

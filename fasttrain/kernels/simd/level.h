@@ -16,6 +16,7 @@
 #define FT_OPS(S)                                                                                       \
     {                                                                                                    \
         .tile_rows = FT_TILE_ROWS, .tile_columns = FT_TILE_VECTORS * FT_LANES_##S,                       \
+        .pack_rows = FT_PACK_ROWS, .pack_depth = FT_PACK_DEPTH, .block_depth = FT_PANEL_BYTES / (FT_TILE_VECTORS * FT_VECTOR_BYTES),\
         .gemm_block = ft_gemm_block_##S, .pack_panels = ft_pack_panels_##S,                              \
         .activation_forward = ft_activation_forward_##S,                                                 \
         .activation_backward = ft_activation_backward_##S, .column_sums = ft_column_sums_##S,            \
@@ -25,7 +26,8 @@
         .squared_error = ft_squared_error_##S, .bce_logits = ft_bce_logits_##S,                          \
         .bce_probabilities = ft_bce_probabilities_##S, .cross_entropy = ft_cross_entropy_##S,            \
         .cross_entropy_soft = ft_cross_entropy_soft_##S, .softmax = ft_softmax_##S,                      \
-        .sgd_update = ft_sgd_update_##S, .adam_update = ft_adam_update_##S,                              \
+        .sgd_update = ft_sgd_update_##S, .adam_update = ft_adam_update_##S,        \
+        .sum_squares = ft_sum_squares_##S,                              \
     }
 
 static const ft_table ft_this_level = {

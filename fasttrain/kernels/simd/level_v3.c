@@ -13,6 +13,9 @@
 #define FT_HAS_FMA 1
 #define FT_TILE_ROWS 6
 #define FT_TILE_VECTORS 2
+#define FT_PACK_ROWS 24
+#define FT_PACK_DEPTH 128
+#define FT_PANEL_BYTES 24576
 #include "level.h"
 const ft_table *const ft_level_v3 = &ft_this_level;
 #else

@@ -47,6 +47,9 @@ typedef struct {
         /* ---- gemm.h ---- */                                                                           \
         /* Rows and columns of the largest register tile. */                                             \
         ptrdiff_t tile_rows, tile_columns;                                                               \
+        /* Packing and blocking that suit the level's caches, in rows of a panel: b is packed where a    \
+           product has more rows than pack_rows and deeper than pack_depth, in blocks of block_depth. */ \
+        ptrdiff_t pack_rows, pack_depth, block_depth;                                                    \
         /* c (m, n) = [c +] a (m, k) b (k, n) [+ bias (n,)].  b as panels of tile_columns columns:       \
            panel j starts at b + j * b_panel_stride, its row p at + p * b_row_stride. */                 \
         void (*gemm_block)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const T *a, ptrdiff_t a_row_stride,    \
@@ -116,6 +119,8 @@ typedef struct {
                            const ft_sgd_scalars *scalars);                                               \
         void (*adam_update)(ptrdiff_t n, T *param, const T *grad, T *exp_avg, T *exp_avg_sq,             \
                             const ft_adam_scalars *scalars);                                             \
+        /* ---- network.h ---- */                                                                        \
+        double (*sum_squares)(ptrdiff_t n, const T *x);                                                  \
     } ft_ops_##S;
 
 enum { FT_MATH_EXP = 0, FT_MATH_EXPM1, FT_MATH_LOG, FT_MATH_LOG1P, FT_MATH_TANH, FT_MATH_SIGMOID, FT_MATH_ERF, FT_MATH_ERFC };

@@ -98,6 +98,51 @@ FT_INLINE void ft_store_partial_f64(double *x, ptrdiff_t count, f64v v) {
 }
 #endif
 
+/*
+ * Pairs of lanes taken in turn from a and b, within each 128 bits: the low halves, or the high halves.
+ * The steps of a transposition.
+ */
+#if FT_VECTOR_BYTES == 64
+#define FT_LOW_PAIRS_f32 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29
+#define FT_HIGH_PAIRS_f32 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31
+#define FT_LOW_PAIRS_f64 0, 8, 2, 10, 4, 12, 6, 14
+#define FT_HIGH_PAIRS_f64 1, 9, 3, 11, 5, 13, 7, 15
+#elif FT_VECTOR_BYTES == 32
+#define FT_LOW_PAIRS_f32 0, 8, 1, 9, 4, 12, 5, 13
+#define FT_HIGH_PAIRS_f32 2, 10, 3, 11, 6, 14, 7, 15
+#define FT_LOW_PAIRS_f64 0, 4, 2, 6
+#define FT_HIGH_PAIRS_f64 1, 5, 3, 7
+#else
+#define FT_LOW_PAIRS_f32 0, 4, 1, 5
+#define FT_HIGH_PAIRS_f32 2, 6, 3, 7
+#define FT_LOW_PAIRS_f64 0, 2
+#define FT_HIGH_PAIRS_f64 1, 3
+#endif
+
+/* A vector from pieces of 128 bits, `stride` bytes apart. */
+typedef double ft_piece __attribute__((vector_size(16)));
+FT_INLINE ft_piece ft_load_piece(const char *from) {
+    ft_piece piece;
+    memcpy(&piece, from, sizeof piece);
+    return piece;
+}
+FT_INLINE f64v ft_load_pieces(const char *from, ptrdiff_t stride) {
+#if FT_VECTOR_BYTES == 16
+    (void)stride;
+    return (f64v)ft_load_piece(from);
+#elif FT_VECTOR_BYTES == 32
+    return __builtin_shufflevector(ft_load_piece(from), ft_load_piece(from + stride), 0, 1, 2, 3);
+#else
+    typedef double half __attribute__((vector_size(32)));
+    half low = __builtin_shufflevector(ft_load_piece(from), ft_load_piece(from + stride), 0, 1, 2, 3);
+    half high = __builtin_shufflevector(ft_load_piece(from + 2 * stride), ft_load_piece(from + 3 * stride), 0, 1, 2, 3);
+    return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7);
+#endif
+}
+
+#define FT_LOW_PAIRS(S, a, b) __builtin_shufflevector(a, b, FT_LOW_PAIRS_##S)
+#define FT_HIGH_PAIRS(S, a, b) __builtin_shufflevector(a, b, FT_HIGH_PAIRS_##S)
+
 /* One body for float and double; both families of names are made here. */
 #define FT_DEFINE_VECTOR_OPS(S, T, IS, FMA, SQRT)                                                        \
     FT_INLINE S##v ft_load_##S(const T *x) { return *(const S##u *)x; }                              \
