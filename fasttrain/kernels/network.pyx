@@ -1,0 +1,842 @@
+"""The engine: a network is a flat program over one parameter buffer and one arena.
+
+A program is a list of steps; each has its kind, its sizes and its places in the parameter buffer.  A session
+copies the list and adds the places in its own arena, for one batch size and element type.  Training walks
+two phases per batch, in one parallel region for the whole epoch:
+
+  rows     pieces of the batch's rows: gather, forward through all steps, loss, backward to every step's
+           delta (the gradient by its output).  Rows do not depend on each other.
+  updates  pieces of the parameters: the gradient of a block of weights, its update, and the block's
+           packed copies for the next batch, while all of it is in cache.
+
+Between phases one thread does what is serial: the batch's loss, the scalars of the update, the next batch.
+Pieces are cut by sizes alone and their sums are added in order, so the bits do not depend on the number of
+threads.  Nothing here assumes that a step is dense: a step kind is one forward, one backward and one update.
+"""
+import numpy as np
+
+cimport numpy as cnp
+from cython.parallel cimport parallel, prange
+from libc.math cimport isfinite
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy, memset
+
+from fasttrain.kernels.checks cimport (
+    check_contiguous,
+    check_disjoint,
+    check_number,
+    check_option,
+    check_shape,
+    check_writeable,
+    real_array,
+    real_array_like,
+    row_stride,
+)
+from fasttrain.kernels.optim cimport adam_scalars, sgd_scalars
+from fasttrain.kernels.runtime cimport (
+    ft_crew,
+    ft_crew_advance,
+    ft_crew_finish,
+    ft_crew_start,
+    ft_crew_take,
+    ft_crew_wait,
+    ft_thread_index,
+    table,
+    threads_for,
+)
+from fasttrain.kernels.table cimport (
+    FT_GELU,
+    FT_IDENTITY,
+    FT_MATH_SIGMOID,
+    FT_SILU,
+    ft_adam_scalars,
+    ft_ops_f32,
+    ft_ops_f64,
+    ft_sgd_scalars,
+)
+from fasttrain.kernels.vector_math import ACTIVATIONS
+
+cnp.import_array()
+
+cdef extern from "random.h" nogil:
+    enum:
+        FT_STREAM_INITIALIZE, FT_STREAM_SHUFFLE
+    double ft_random_uniform(uint64_t seed, uint32_t stream, uint32_t step, uint64_t position)
+    void ft_random_permutation(uint64_t seed, uint32_t stream, uint32_t step, uint32_t n, uint32_t* rows)
+
+ctypedef fused real:
+    float
+    double
+
+LOSSES = ("half_squared_error", "binary_cross_entropy", "cross_entropy")
+OPTIMIZERS = ("sgd", "adam")
+cdef enum:
+    HALF_SQUARED_ERROR, BINARY_CROSS_ENTROPY, CROSS_ENTROPY
+cdef enum:
+    SGD, ADAM
+
+# Multiply-adds that pay for one more thread, and those of a piece of rows (about 10 microseconds).
+cdef double THREAD_GRAIN = 4e5
+cdef double PIECE_GRAIN = 4e5
+# Rows of a piece at least, so that a register tile of weights is used several times.
+cdef Py_ssize_t MIN_PIECE_ROWS = 16
+# Weights whose gradient and update are one piece; its rows are a multiple of the widest register panel.
+cdef Py_ssize_t UPDATE_WEIGHTS = 8192
+cdef Py_ssize_t UPDATE_ROWS = 64
+# Rows of a piece when predicting.
+cdef Py_ssize_t PREDICT_ROWS = 96
+
+ctypedef struct program_step:
+    int activation
+    Py_ssize_t n_in, n_out
+    Py_ssize_t weight, bias                 # places in the parameter buffer
+    Py_ssize_t packed, turned               # places of the packed weights and their transpose, or -1
+    Py_ssize_t output, output_stride        # place in the arena: (batch, n_out)
+    Py_ssize_t saved                        # where the backward pass finds what it needs: output or pre-activation
+    Py_ssize_t delta                        # place of the gradient by the output
+    Py_ssize_t first_piece, n_pieces, piece_rows    # pieces of the update phase: rows of the weights
+
+ctypedef struct session:
+    program_step* steps
+    int n_steps, loss, optimizer
+    bint l2_per_batch, train_biases, failed
+    Py_ssize_t n_rows, batch, n_in, n_out
+    const char* x                           # (n_rows, n_in)
+    Py_ssize_t x_stride
+    const int64_t* labels                   # (n_rows,), or
+    const char* targets                     # (n_rows, n_out)
+    const char* row_weight                  # (n_rows,) or NULL
+    const uint32_t* rows                    # the epoch's order, or NULL for the data's own
+    char* gradients
+    char* moment1
+    char* moment2
+    char* arena
+    char* pack
+    Py_ssize_t arena_size, pack_size        # in elements
+    Py_ssize_t input, input_stride, target, weights
+    int64_t* batch_labels
+    double* values                          # one partial sum per piece
+    Py_ssize_t n_update_pieces
+    ft_crew crew
+    # the batch in hand; written by one thread between two phases
+    Py_ssize_t start, count, n_row_pieces
+    double weight_sum, scale, objective, weight_total, decay
+    ft_adam_scalars adam_weights, adam_biases
+    ft_sgd_scalars sgd_weights, sgd_biases
+    double lr, beta1, beta2, eps, momentum, l2
+    bint nesterov
+    int64_t step                            # updates done so far
+
+
+# ---- the kernels of an element type ---------------------------------------------------------------------
+
+cdef inline const ft_ops_f32* f32() noexcept nogil:
+    return &table.f32
+
+
+cdef inline const ft_ops_f64* f64() noexcept nogil:
+    return &table.f64
+
+
+cdef void _gemm(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const real* a, Py_ssize_t a_row_stride,
+                Py_ssize_t a_column_stride, const real* b, Py_ssize_t b_row_stride, Py_ssize_t b_panel_stride,
+                real* c, Py_ssize_t c_row_stride, const real* bias) noexcept nogil:
+    """c = a b [+ bias] on this thread, in blocks of depth."""
+    cdef Py_ssize_t block_depth = f32().block_depth if real is float else f64().block_depth
+    cdef Py_ssize_t n_blocks = 1 if 3 * k <= 4 * block_depth else (k + block_depth - 1) // block_depth
+    cdef Py_ssize_t block, start, depth
+    for block in range(n_blocks):
+        start = k * block // n_blocks
+        depth = k * (block + 1) // n_blocks - start
+        if real is float:
+            f32().gemm_block(m, n, depth, a + start * a_column_stride, a_row_stride, a_column_stride,
+                             b + start * b_row_stride, b_row_stride, b_panel_stride, c, c_row_stride, block > 0,
+                             bias if block == 0 else NULL)
+        else:
+            f64().gemm_block(m, n, depth, a + start * a_column_stride, a_row_stride, a_column_stride,
+                             b + start * b_row_stride, b_row_stride, b_panel_stride, c, c_row_stride, block > 0,
+                             bias if block == 0 else NULL)
+
+
+cdef inline Py_ssize_t _panel(real* of_type) noexcept nogil:
+    return f32().tile_columns if real is float else f64().tile_columns
+
+
+cdef void _pack_rows(const real* parameters, const program_step* step, real* pack, Py_ssize_t row,
+                     Py_ssize_t end) noexcept nogil:
+    """Bring rows row .. end - 1 of a step's weights into its packed copies; row is a multiple of UPDATE_ROWS."""
+    cdef Py_ssize_t panel = _panel(pack), column, width, n = step.n_out
+    cdef const real* weight = parameters + step.weight + row * n
+    if step.packed >= 0:
+        for column in range(0, n, panel):
+            width = n - column if n - column < panel else panel
+            if real is float:
+                f32().pack_panels(end - row, width, weight + column, n, 1,
+                                  pack + step.packed + column * step.n_in + row * panel)
+            else:
+                f64().pack_panels(end - row, width, weight + column, n, 1,
+                                  pack + step.packed + column * step.n_in + row * panel)
+    if step.turned >= 0:
+        if real is float:
+            f32().pack_panels(n, end - row, weight, 1, n, pack + step.turned + row * n)
+        else:
+            f64().pack_panels(n, end - row, weight, 1, n, pack + step.turned + row * n)
+
+
+cdef inline void _activate(int activation, Py_ssize_t n_rows, Py_ssize_t n_columns, const real* z,
+                           Py_ssize_t z_stride, real* y, Py_ssize_t y_stride) noexcept nogil:
+    if real is float:
+        f32().activation_forward(activation, n_rows, n_columns, z, z_stride, y, y_stride)
+    else:
+        f64().activation_forward(activation, n_rows, n_columns, z, z_stride, y, y_stride)
+
+
+cdef Py_ssize_t _loss(int loss, Py_ssize_t n_rows, Py_ssize_t n_columns, const real* prediction, Py_ssize_t stride,
+                      const int64_t* labels, const real* target, const real* row_weight, double scale,
+                      real* grad, double* value) noexcept nogil:
+    """Loss of some rows: the sum is added to value; grad (of the prediction's strides) gets scale times its gradient."""
+    if loss == CROSS_ENTROPY:
+        if real is float:
+            return f32().cross_entropy(n_rows, n_columns, prediction, stride, labels, NULL, row_weight, 0.0, -1,
+                                       scale, grad, stride, value)
+        else:
+            return f64().cross_entropy(n_rows, n_columns, prediction, stride, labels, NULL, row_weight, 0.0, -1,
+                                       scale, grad, stride, value)
+    if loss == BINARY_CROSS_ENTROPY:
+        if real is float:
+            return f32().bce_logits(n_rows, n_columns, prediction, stride, target, n_columns, row_weight, NULL,
+                                    scale, grad, stride, value)
+        else:
+            return f64().bce_logits(n_rows, n_columns, prediction, stride, target, n_columns, row_weight, NULL,
+                                    scale, grad, stride, value)
+    if real is float:
+        return f32().squared_error(n_rows, n_columns, prediction, stride, target, n_columns, row_weight,
+                                   0.5 / n_columns, scale, grad, stride, value)
+    else:
+        return f64().squared_error(n_rows, n_columns, prediction, stride, target, n_columns, row_weight,
+                                   0.5 / n_columns, scale, grad, stride, value)
+
+
+# ---- the program and its layout -------------------------------------------------------------------------
+
+cdef class Program:
+    """Steps of a network, in order.
+
+    Parameters
+    ----------
+    steps : list of tuples (n_in, n_out, activation, weight, bias)
+        Sizes, name of the activation, and the places of the weights (n_in, n_out) and biases (n_out,) in the
+        parameter buffer.
+    """
+    cdef program_step* steps
+    cdef readonly int n_steps
+    cdef readonly Py_ssize_t n_in, n_out, n_parameters
+    cdef double work                        # multiply-adds of a row, forward
+
+    def __cinit__(self, list steps):
+        cdef int i
+        self.n_steps = len(steps)
+        self.steps = <program_step*> calloc(self.n_steps, sizeof(program_step))
+        if self.steps == NULL:
+            raise MemoryError("no memory for a network's program")
+        for i in range(self.n_steps):
+            n_in, n_out, activation, weight, bias = steps[i]
+            self.steps[i].n_in, self.steps[i].n_out = n_in, n_out
+            self.steps[i].activation = check_option(activation, "activation", ACTIVATIONS)
+            self.steps[i].weight, self.steps[i].bias = weight, bias
+            self.n_parameters = max(self.n_parameters, weight + n_in * n_out, bias + n_out)
+            self.work += <double> n_in * n_out
+        self.n_in, self.n_out = self.steps[0].n_in, self.steps[self.n_steps - 1].n_out
+
+    def __dealloc__(self):
+        free(self.steps)
+
+
+cdef inline Py_ssize_t _row_length(Py_ssize_t n, Py_ssize_t itemsize) noexcept nogil:
+    """Elements between rows of an arena matrix: whole cache lines, an odd number of them, so that a column does
+    not fall into a few sets of the cache."""
+    cdef Py_ssize_t lines = (n * itemsize + 63) // 64
+    return (lines | 1 if lines > 1 else lines) * 64 // itemsize
+
+
+cdef int _lay_out(Program program, session* s, Py_ssize_t batch, Py_ssize_t itemsize, bint training,
+                  bint gather) except -1:
+    """Places of everything in the arena and the pack buffer; allocates both."""
+    cdef Py_ssize_t place = 0, pack = 0, panel, pack_rows, pack_depth, widest, rows
+    cdef int i
+    cdef program_step* step
+    if itemsize == 4:
+        panel, pack_rows, pack_depth = table.f32.tile_columns, table.f32.pack_rows, table.f32.pack_depth
+    else:
+        panel, pack_rows, pack_depth = table.f64.tile_columns, table.f64.pack_rows, table.f64.pack_depth
+    s.n_steps, s.n_in, s.n_out, s.batch = program.n_steps, program.n_in, program.n_out, batch
+    s.steps = <program_step*> malloc(program.n_steps * sizeof(program_step))
+    if s.steps == NULL:
+        raise MemoryError("no memory for a network's program")
+    memcpy(s.steps, program.steps, program.n_steps * sizeof(program_step))
+    if gather:
+        s.input, s.input_stride = place, _row_length(s.n_in, itemsize)
+        place += batch * s.input_stride
+        s.target = place
+        place += _row_length(batch * s.n_out, itemsize)
+        s.weights = place
+        place += _row_length(batch, itemsize)
+    s.n_update_pieces = 0
+    for i in range(s.n_steps):
+        step = &s.steps[i]
+        step.output_stride = _row_length(step.n_out, itemsize)
+        step.output = step.saved = place
+        place += batch * step.output_stride
+        if training and (step.activation == FT_GELU or step.activation == FT_SILU):
+            step.saved = place
+            place += batch * step.output_stride
+        step.delta = step.output
+        if training and i < s.n_steps - 1:
+            step.delta = place
+            place += batch * step.output_stride
+        step.packed = step.turned = -1
+        if batch > pack_rows and step.n_in > pack_depth and step.n_out > panel:
+            step.packed = pack
+            pack += (step.n_out + panel - 1) // panel * panel * step.n_in
+        if training and i > 0:
+            step.turned = pack
+            pack += (step.n_in + panel - 1) // panel * panel * step.n_out
+        rows = max(UPDATE_ROWS, (UPDATE_WEIGHTS // step.n_out + UPDATE_ROWS - 1) // UPDATE_ROWS * UPDATE_ROWS)
+        step.first_piece, step.piece_rows = s.n_update_pieces, rows
+        step.n_pieces = (step.n_in + rows - 1) // rows
+        s.n_update_pieces += step.n_pieces
+    s.arena_size, s.pack_size = place, pack
+    return 0
+
+
+cdef char* _allocate(Py_ssize_t n_bytes) except NULL:
+    """Zeroed memory that starts on a cache line, to be given back with _release."""
+    cdef char* base = <char*> calloc(n_bytes + 128, 1)
+    if base == NULL:
+        raise MemoryError(f"no memory for a network's arena of {n_bytes} bytes")
+    cdef char* start = <char*> ((<size_t> base + 128) & ~<size_t> 63)
+    (<char**> start)[-1] = base
+    return start
+
+
+cdef void _release(char* start) noexcept:
+    if start != NULL:
+        free((<char**> start)[-1])
+
+
+cdef void _close(session* s) noexcept:
+    free(s.steps)
+    free(<void*> s.rows)
+    free(s.values)
+    free(s.batch_labels)
+    _release(s.arena)
+    _release(s.pack)
+
+
+# ---- forward and backward of some rows --------------------------------------------------------------------
+
+cdef void _forward(const real* parameters, const session* s, real* arena, const real* x, Py_ssize_t x_stride,
+                   Py_ssize_t row, Py_ssize_t n_rows) noexcept nogil:
+    """All steps on n_rows rows that start at `row` of the arena; x is the first of them."""
+    cdef Py_ssize_t panel = _panel(arena)
+    cdef const real* weight
+    cdef const program_step* step
+    cdef real* z
+    cdef int i
+    for i in range(s.n_steps):
+        step = &s.steps[i]
+        z = arena + step.saved + row * step.output_stride
+        weight = parameters + step.weight
+        if step.packed >= 0:
+            _gemm(n_rows, step.n_out, step.n_in, x, x_stride, 1, <const real*> s.pack + step.packed, panel,
+                  panel * step.n_in, z, step.output_stride, parameters + step.bias)
+        else:
+            _gemm(n_rows, step.n_out, step.n_in, x, x_stride, 1, weight, step.n_out, panel, z,
+                  step.output_stride, parameters + step.bias)
+        x, x_stride = arena + step.output + row * step.output_stride, step.output_stride
+        if step.activation != FT_IDENTITY:
+            _activate(step.activation, n_rows, step.n_out, z, x_stride, <real*> x, x_stride)
+
+
+cdef void _backward(const session* s, real* arena, Py_ssize_t row, Py_ssize_t n_rows) noexcept nogil:
+    """The delta of every step but the last, whose delta the loss has written."""
+    cdef Py_ssize_t panel = _panel(arena)
+    cdef const program_step* step
+    cdef const program_step* below
+    cdef real* delta
+    cdef int i
+    for i in range(s.n_steps - 1, 0, -1):
+        step = &s.steps[i]
+        below = &s.steps[i - 1]
+        delta = arena + below.delta + row * below.output_stride
+        _gemm(n_rows, step.n_in, step.n_out, arena + step.delta + row * step.output_stride, step.output_stride, 1,
+              <const real*> s.pack + step.turned, panel, panel * step.n_out, delta, below.output_stride, NULL)
+        if below.activation != FT_IDENTITY:
+            if real is float:
+                f32().activation_backward(below.activation, n_rows, below.n_out, delta, below.output_stride,
+                                          arena + below.saved + row * below.output_stride, below.output_stride,
+                                          delta, below.output_stride)
+            else:
+                f64().activation_backward(below.activation, n_rows, below.n_out, delta, below.output_stride,
+                                          arena + below.saved + row * below.output_stride, below.output_stride,
+                                          delta, below.output_stride)
+
+
+# ---- the two phases of training ----------------------------------------------------------------------------
+
+cdef void _rows_piece(const real* parameters, session* s, Py_ssize_t piece) noexcept nogil:
+    cdef Py_ssize_t row = s.count * piece // s.n_row_pieces, end = s.count * (piece + 1) // s.n_row_pieces
+    cdef Py_ssize_t i, n = end - row, source
+    cdef const program_step* last = &s.steps[s.n_steps - 1]
+    cdef real* arena = <real*> s.arena
+    cdef const real* x = <const real*> s.x + (s.start + row) * s.x_stride
+    cdef Py_ssize_t x_stride = s.x_stride
+    cdef const int64_t* labels = NULL
+    cdef const real* target = NULL
+    cdef const real* row_weight = NULL
+    if s.rows != NULL:
+        x, x_stride = arena + s.input + row * s.input_stride, s.input_stride
+        for i in range(row, end):
+            source = s.rows[s.start + i]
+            memcpy(arena + s.input + i * s.input_stride, <const real*> s.x + source * s.x_stride,
+                   s.n_in * sizeof(real))
+            if s.labels != NULL:
+                s.batch_labels[i] = s.labels[source]
+            else:
+                memcpy(arena + s.target + i * s.n_out, <const real*> s.targets + source * s.n_out,
+                       s.n_out * sizeof(real))
+            if s.row_weight != NULL:
+                (arena + s.weights)[i] = (<const real*> s.row_weight)[source]
+        labels, target = s.batch_labels + row, arena + s.target + row * s.n_out
+        if s.row_weight != NULL:
+            row_weight = arena + s.weights + row
+    else:
+        if s.labels != NULL:
+            labels = s.labels + s.start + row
+        else:
+            target = <const real*> s.targets + (s.start + row) * s.n_out
+        if s.row_weight != NULL:
+            row_weight = <const real*> s.row_weight + s.start + row
+    _forward(parameters, s, arena, x, x_stride, row, n)
+    cdef real* output = arena + last.output + row * last.output_stride
+    s.values[piece] = 0.0
+    _loss(s.loss, n, s.n_out, output, last.output_stride, labels, target, row_weight, s.scale, output,
+          &s.values[piece])
+    _backward(s, arena, row, n)
+
+
+cdef inline void _update(session* s, real* parameters, Py_ssize_t place, Py_ssize_t n, bint weights) noexcept nogil:
+    cdef real* moment1 = <real*> s.moment1
+    cdef real* moment2 = <real*> s.moment2
+    cdef const real* gradient = <const real*> s.gradients + place
+    if s.optimizer == ADAM:
+        if real is float:
+            f32().adam_update(n, parameters + place, gradient, moment1 + place, moment2 + place,
+                              &s.adam_weights if weights else &s.adam_biases)
+        else:
+            f64().adam_update(n, parameters + place, gradient, moment1 + place, moment2 + place,
+                              &s.adam_weights if weights else &s.adam_biases)
+    else:
+        if real is float:
+            f32().sgd_update(n, parameters + place, gradient, moment1 + place if moment1 != NULL else NULL,
+                             &s.sgd_weights if weights else &s.sgd_biases)
+        else:
+            f64().sgd_update(n, parameters + place, gradient, moment1 + place if moment1 != NULL else NULL,
+                             &s.sgd_weights if weights else &s.sgd_biases)
+
+
+cdef void _update_piece(real* parameters, session* s, Py_ssize_t piece) noexcept nogil:
+    cdef real* arena = <real*> s.arena
+    cdef real* gradients = <real*> s.gradients
+    cdef const real* x
+    cdef const real* delta
+    cdef Py_ssize_t x_stride, row, end, panel = _panel(arena)
+    cdef const program_step* step
+    cdef int i = 0
+    while piece >= s.steps[i].first_piece + s.steps[i].n_pieces:
+        i += 1
+    step = &s.steps[i]
+    row = (piece - step.first_piece) * step.piece_rows
+    end = row + step.piece_rows if row + step.piece_rows < step.n_in else step.n_in
+    delta = arena + step.delta
+    if i > 0:
+        x, x_stride = arena + s.steps[i - 1].output, s.steps[i - 1].output_stride
+    elif s.rows != NULL:
+        x, x_stride = arena + s.input, s.input_stride
+    else:
+        x, x_stride = <const real*> s.x + s.start * s.x_stride, s.x_stride
+    cdef Py_ssize_t place = step.weight + row * step.n_out, size = (end - row) * step.n_out
+    _gemm(end - row, step.n_out, s.count, x + row, 1, x_stride, delta, step.output_stride, panel,
+          gradients + place, step.n_out, NULL)
+    s.values[piece] = 0.0
+    if s.l2 > 0.0:
+        if real is float:
+            s.values[piece] = f32().sum_squares(size, parameters + place)
+        else:
+            s.values[piece] = f64().sum_squares(size, parameters + place)
+    _update(s, parameters, place, size, True)
+    _pack_rows(parameters, step, <real*> s.pack, row, end)
+    if piece == step.first_piece and s.train_biases:
+        _column_sums(s.count, step.n_out, delta, step.output_stride, gradients + step.bias)
+        _update(s, parameters, step.bias, step.n_out, False)
+
+
+cdef void _column_sums(Py_ssize_t n_rows, Py_ssize_t n_columns, const real* x, Py_ssize_t stride,
+                       real* sums) noexcept nogil:
+    if real is float:
+        f32().column_sums(n_rows, n_columns, x, stride, sums, 0)
+    else:
+        f64().column_sums(n_rows, n_columns, x, stride, sums, 0)
+
+
+# ---- between the phases, on one thread -----------------------------------------------------------------------
+
+cdef void _open_batch(const real* parameters, session* s, Py_ssize_t start, Py_ssize_t piece_rows) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef double total = 0.0
+    s.start = start
+    s.count = s.batch if s.n_rows - start > s.batch else s.n_rows - start
+    s.n_row_pieces = (s.count + piece_rows - 1) // piece_rows
+    if s.row_weight == NULL:
+        total = s.count
+    else:
+        for i in range(start, start + s.count):
+            total += (<const real*> s.row_weight)[s.rows[i] if s.rows != NULL else i]
+    s.weight_sum = total
+    s.scale = 1.0 / total if total > 0.0 else 0.0
+
+
+cdef void _close_rows(session* s) noexcept nogil:
+    """The batch's loss is known: stop here if it is not finite, else prepare the update."""
+    cdef double value = 0.0
+    cdef Py_ssize_t piece
+    for piece in range(s.n_row_pieces):
+        value += s.values[piece]
+    if not isfinite(value):
+        s.failed = True
+        return
+    s.objective += value
+    s.weight_total += s.weight_sum
+    s.decay = s.l2 * s.scale if s.l2_per_batch else s.l2
+    s.step += 1
+    if s.optimizer == ADAM:
+        s.adam_weights = adam_scalars(s.step, s.lr, s.beta1, s.beta2, s.eps, s.decay, False, True)
+        s.adam_biases = s.adam_weights
+        s.adam_biases.weight_decay = 0.0
+    else:
+        s.sgd_weights = sgd_scalars(s.lr, s.momentum, 0.0, s.decay, s.nesterov, s.step == 1)
+        s.sgd_biases = s.sgd_weights
+        s.sgd_biases.weight_decay = 0.0
+
+
+cdef void _close_update(session* s) noexcept nogil:
+    cdef double squares = 0.0
+    cdef Py_ssize_t piece
+    for piece in range(s.n_update_pieces):
+        squares += s.values[piece]
+    s.objective += 0.5 * s.decay * squares * s.weight_sum
+
+
+cdef void _member(real* parameters, session* s, Py_ssize_t n_batches, Py_ssize_t piece_rows) noexcept nogil:
+    """One thread's way through the epoch; see threads.h for the crew."""
+    cdef uint64_t phase = 0, n_phases = 2 * <uint64_t> n_batches
+    cdef int64_t piece, n_pieces
+    while phase < n_phases:
+        while True:
+            # s holds the batch of this phase for as long as a piece of it can be taken
+            n_pieces = s.n_update_pieces if phase & 1 else s.n_row_pieces
+            piece = ft_crew_take(&s.crew, phase, n_pieces)
+            if piece < 0:
+                break
+            if phase & 1:
+                _update_piece(parameters, s, piece)
+            else:
+                _rows_piece(<const real*> parameters, s, piece)
+            if ft_crew_finish(&s.crew, n_pieces):
+                if phase & 1:
+                    _close_update(s)
+                    if phase + 1 < n_phases:
+                        _open_batch(<const real*> parameters, s, s.start + s.count, piece_rows)
+                else:
+                    _close_rows(s)
+                ft_crew_advance(&s.crew, phase)
+        ft_crew_wait(&s.crew, phase)
+        if s.failed:
+            break
+        phase += 1
+
+
+cdef void _pack_all(const real* parameters, session* s) noexcept nogil:
+    cdef int i
+    for i in range(s.n_steps):
+        _pack_rows(parameters, &s.steps[i], <real*> s.pack, 0, s.steps[i].n_in)
+
+
+cdef void _run(real* parameters, session* s, Py_ssize_t n_batches, Py_ssize_t piece_rows, int threads) noexcept nogil:
+    _pack_all(<const real*> parameters, s)
+    _open_batch(<const real*> parameters, s, 0, piece_rows)
+    ft_crew_start(&s.crew)
+    with parallel(num_threads=threads, use_threads_if=threads > 1):
+        _member(parameters, s, n_batches, piece_rows)
+
+
+# ---- what Python calls ------------------------------------------------------------------------------------
+
+cdef cnp.ndarray _flat(object value, str name, Py_ssize_t size, cnp.ndarray like, bint writeable):
+    cdef cnp.ndarray array
+    array = real_array(value, name, 1) if like is None else real_array_like(value, name, 1, like, "parameters")
+    check_shape(array, name, size)
+    check_contiguous(array, name)
+    if writeable:
+        check_writeable(array, name)
+    return array
+
+
+cdef int _take_data(Program program, int loss, session* s, cnp.ndarray parameters, object X, object y,
+                    object sample_weight) except -1:
+    """Check the data against the program, and put it into the session."""
+    cdef cnp.ndarray x = real_array_like(X, "X", 2, parameters, "parameters"), target, row_weight
+    cdef Py_ssize_t i, n = cnp.PyArray_DIM(x, 0)
+    cdef const int64_t* labels
+    check_shape(x, "X", -1, program.n_in)
+    if n == 0:
+        raise ValueError("X must have at least one row, got shape " + str(X.shape))
+    if n >= 1 << 32:
+        raise ValueError(f"X must have fewer than 2**32 rows, got {n}")
+    s.x, s.x_stride, s.n_rows, s.loss = <const char*> cnp.PyArray_DATA(x), row_stride(x, "X"), n, loss
+    if loss == CROSS_ENTROPY:
+        if not isinstance(y, np.ndarray) or y.dtype != np.int64 or y.ndim != 1:
+            raise TypeError("y must be a numpy.ndarray of int64 labels with one dimension for cross_entropy")
+        target = y
+        check_shape(target, "y", n)
+        check_contiguous(target, "y")
+        labels = <const int64_t*> cnp.PyArray_DATA(target)
+        for i in range(n):
+            if labels[i] < 0 or labels[i] >= program.n_out:
+                raise ValueError(f"y must hold labels from 0 to {program.n_out - 1}, got {labels[i]} in row {i}")
+        s.labels = labels
+    else:
+        target = real_array_like(y, "y", 2, parameters, "parameters")
+        check_shape(target, "y", n, program.n_out)
+        check_contiguous(target, "y")
+        if not np.isfinite(np.sum(y)) and not np.isfinite(y).all():
+            raise ValueError("y must not contain NaN or infinity")
+        if loss == BINARY_CROSS_ENTROPY and not (np.min(y) >= 0.0 and np.max(y) <= 1.0):
+            raise ValueError(f"y must lie in [0, 1] for binary_cross_entropy, got [{np.min(y)}, {np.max(y)}]")
+        s.targets = <const char*> cnp.PyArray_DATA(target)
+    if sample_weight is not None:
+        row_weight = real_array_like(sample_weight, "sample_weight", 1, parameters, "parameters")
+        check_shape(row_weight, "sample_weight", n)
+        check_contiguous(row_weight, "sample_weight")
+        if not (np.min(sample_weight) >= 0.0 and np.isfinite(np.sum(sample_weight, dtype=np.float64))):
+            raise ValueError("sample_weight must be finite and not negative")
+        s.row_weight = <const char*> cnp.PyArray_DATA(row_weight)
+    return 0
+
+
+def train_epoch(Program program, parameters, gradients, moments, X, y, sample_weight=None, *, str loss,
+                str optimizer, Py_ssize_t batch_size, bint shuffle, uint64_t seed, uint32_t epoch, int64_t step,
+                double learning_rate, double beta1, double beta2, double eps, double momentum, bint nesterov,
+                double l2, bint l2_per_batch, bint train_biases, n_threads=None):
+    """One pass over the data: shuffle, gather, forward, loss, backward and update for every batch, without the GIL.
+
+    Parameters
+    ----------
+    program : Program
+    parameters, gradients : ndarray (n_parameters,)
+        Updated in place; gradients hold the last batch's.
+    moments : tuple of ndarray (n_parameters,)
+        Two for adam; one for sgd with momentum, else none.
+    X, y, sample_weight
+        As :meth:`fasttrain.nn.Trainer.run_epoch` says.
+    step : int
+        Updates done before.
+
+    Returns
+    -------
+    (objective, n_steps, failed)
+        Mean objective over the epoch, the updates done, and whether a batch's loss was not finite: then the
+        parameters are those before that batch.
+    """
+    cdef session s
+    cdef cnp.ndarray theta = _flat(parameters, "parameters", program.n_parameters, None, True)
+    cdef cnp.ndarray grad = _flat(gradients, "gradients", program.n_parameters, theta, True)
+    cdef cnp.ndarray moment
+    cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(theta), n_batches, piece_rows
+    cdef double row_work
+    cdef int threads, i
+    memset(&s, 0, sizeof(session))
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    _take_data(program, check_option(loss, "loss", LOSSES), &s, theta, X, y, sample_weight)
+    s.optimizer = check_option(optimizer, "optimizer", OPTIMIZERS)
+    for i, value in enumerate(moments):
+        moment = _flat(value, "moments", program.n_parameters, theta, True)
+        if i == 0:
+            s.moment1 = <char*> cnp.PyArray_DATA(moment)
+        else:
+            s.moment2 = <char*> cnp.PyArray_DATA(moment)
+    if len(moments) != (2 if s.optimizer == ADAM else 1 if momentum != 0.0 else 0):
+        raise ValueError(f"moments must hold what {optimizer} keeps, got {len(moments)} arrays")
+    s.gradients = <char*> cnp.PyArray_DATA(grad)
+    s.lr, s.beta1, s.beta2, s.eps, s.momentum, s.nesterov = learning_rate, beta1, beta2, eps, momentum, nesterov
+    s.l2, s.l2_per_batch, s.train_biases, s.step = l2, l2_per_batch, train_biases, step
+    if batch_size >= s.n_rows:
+        batch_size, shuffle = s.n_rows, False  # one batch: its order is of no matter
+    n_batches = (s.n_rows + batch_size - 1) // batch_size
+    row_work = 3.0 * program.work
+    piece_rows = max(MIN_PIECE_ROWS, <Py_ssize_t> (PIECE_GRAIN / row_work))
+    threads = threads_for(n_threads, row_work * batch_size, THREAD_GRAIN)
+    try:
+        _lay_out(program, &s, batch_size, itemsize, True, shuffle)
+        s.arena = _allocate(s.arena_size * itemsize)
+        s.pack = _allocate(s.pack_size * itemsize)
+        s.values = <double*> calloc(max(s.n_update_pieces, (batch_size + piece_rows - 1) // piece_rows), sizeof(double))
+        if s.values == NULL:
+            raise MemoryError("no memory for a batch's sums")
+        if shuffle:
+            s.rows = <uint32_t*> malloc(s.n_rows * sizeof(uint32_t))
+            s.batch_labels = <int64_t*> malloc(batch_size * sizeof(int64_t))
+            if s.rows == NULL or s.batch_labels == NULL:
+                raise MemoryError(f"no memory for the order of {s.n_rows} rows")
+        with nogil:
+            if shuffle:
+                ft_random_permutation(seed, FT_STREAM_SHUFFLE, epoch, <uint32_t> s.n_rows, <uint32_t*> s.rows)
+            if itemsize == 4:
+                _run[float](<float*> cnp.PyArray_DATA(theta), &s, n_batches, piece_rows, threads)
+            else:
+                _run[double](<double*> cnp.PyArray_DATA(theta), &s, n_batches, piece_rows, threads)
+    finally:
+        _close(&s)
+    return (s.objective / s.weight_total if s.weight_total > 0.0 else 0.0), s.step - step, bool(s.failed)
+
+
+cdef void _predict_piece(const real* parameters, const session* s, real* arena, Py_ssize_t piece, bint decision,
+                         real* out, Py_ssize_t out_stride, double* value) noexcept nogil:
+    """Rows of one piece through the network: into out, or, where value is given, their loss."""
+    cdef Py_ssize_t row = piece * PREDICT_ROWS
+    cdef Py_ssize_t n = PREDICT_ROWS if s.n_rows - row > PREDICT_ROWS else s.n_rows - row, i
+    cdef const program_step* last = &s.steps[s.n_steps - 1]
+    cdef real* result = arena + last.output
+    _forward(parameters, s, arena, <const real*> s.x + row * s.x_stride, s.x_stride, 0, n)
+    if value != NULL:
+        value[0] = 0.0
+        _loss(s.loss, n, s.n_out, result, last.output_stride,
+              s.labels + row if s.labels != NULL else NULL,
+              <const real*> s.targets + row * s.n_out if s.targets != NULL else NULL,
+              <const real*> s.row_weight + row if s.row_weight != NULL else NULL, 0.0, <real*> NULL, value)
+        return
+    if not decision and s.loss == CROSS_ENTROPY:
+        if real is float:
+            f32().softmax(n, s.n_out, result, last.output_stride, out + row * out_stride, out_stride)
+        else:
+            f64().softmax(n, s.n_out, result, last.output_stride, out + row * out_stride, out_stride)
+        return
+    for i in range(n):
+        if not decision and s.loss == BINARY_CROSS_ENTROPY:
+            if real is float:
+                f32().math[FT_MATH_SIGMOID](s.n_out, result + i * last.output_stride, out + (row + i) * out_stride)
+            else:
+                f64().math[FT_MATH_SIGMOID](s.n_out, result + i * last.output_stride, out + (row + i) * out_stride)
+        else:
+            memcpy(out + (row + i) * out_stride, result + i * last.output_stride, s.n_out * sizeof(real))
+
+
+cdef void _predict(const real* parameters, session* s, bint decision, real* out, Py_ssize_t out_stride,
+                   Py_ssize_t n_pieces, int threads) noexcept nogil:
+    cdef Py_ssize_t piece
+    _pack_all(parameters, s)
+    for piece in prange(n_pieces, num_threads=threads, schedule="dynamic", use_threads_if=threads > 1):
+        _predict_piece(parameters, s, <real*> s.arena + ft_thread_index() * s.arena_size, piece, decision, out,
+                       out_stride, s.values + piece if out == NULL else NULL)
+
+
+cdef object _infer(Program program, int loss, session* s, cnp.ndarray theta, bint decision, cnp.ndarray out,
+                   object n_threads):
+    """Run the session's rows through the network, into `out`, or into the sum of losses, which is returned."""
+    cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(theta), n_pieces = (s.n_rows + PREDICT_ROWS - 1) // PREDICT_ROWS
+    cdef Py_ssize_t piece
+    cdef int threads = threads_for(n_threads, program.work * s.n_rows, THREAD_GRAIN)
+    cdef void* target = cnp.PyArray_DATA(out) if out is not None else NULL
+    cdef Py_ssize_t out_stride = row_stride(out, "out") if out is not None else 0
+    cdef double total = 0.0
+    try:
+        _lay_out(program, s, PREDICT_ROWS if s.n_rows > PREDICT_ROWS else s.n_rows, itemsize, False, False)
+        s.arena = _allocate(s.arena_size * itemsize * threads)
+        s.pack = _allocate(s.pack_size * itemsize)
+        s.values = <double*> calloc(n_pieces + 1, sizeof(double))
+        if s.values == NULL:
+            raise MemoryError(f"no memory for the sums of {s.n_rows} rows")
+        with nogil:
+            if itemsize == 4:
+                _predict[float](<const float*> cnp.PyArray_DATA(theta), s, decision, <float*> target, out_stride,
+                                n_pieces, threads)
+            else:
+                _predict[double](<const double*> cnp.PyArray_DATA(theta), s, decision, <double*> target, out_stride,
+                                 n_pieces, threads)
+        for piece in range(n_pieces):
+            total += s.values[piece]
+    finally:
+        _close(s)
+    return total
+
+
+def predict(Program program, parameters, X, out=None, *, str loss, bint decision=False, n_threads=None):
+    """Outputs of the network: (n_rows, n_out) probabilities by the loss, or its logits with `decision`."""
+    cdef session s
+    cdef cnp.ndarray theta = _flat(parameters, "parameters", program.n_parameters, None, False)
+    cdef cnp.ndarray x = real_array_like(X, "X", 2, theta, "parameters"), result
+    memset(&s, 0, sizeof(session))
+    check_shape(x, "X", -1, program.n_in)
+    s.x, s.x_stride, s.n_rows = <const char*> cnp.PyArray_DATA(x), row_stride(x, "X"), cnp.PyArray_DIM(x, 0)
+    s.loss = check_option(loss, "loss", LOSSES)
+    if out is None:
+        out = np.empty((s.n_rows, program.n_out), dtype=X.dtype)
+    result = real_array_like(out, "out", 2, theta, "parameters")
+    check_shape(result, "out", s.n_rows, program.n_out)
+    check_writeable(result, "out")
+    check_disjoint(result, "out", x, "X")
+    check_disjoint(result, "out", theta, "parameters")
+    if s.n_rows:
+        _infer(program, s.loss, &s, theta, decision, result, n_threads)
+    return out
+
+
+def evaluate(Program program, parameters, X, y, sample_weight=None, *, str loss, n_threads=None):
+    """Mean loss over the rows, weighted by `sample_weight`, without a penalty."""
+    cdef session s
+    cdef cnp.ndarray theta = _flat(parameters, "parameters", program.n_parameters, None, False)
+    memset(&s, 0, sizeof(session))
+    _take_data(program, check_option(loss, "loss", LOSSES), &s, theta, X, y, sample_weight)
+    total_weight = float(s.n_rows) if sample_weight is None else float(np.sum(sample_weight, dtype=np.float64))
+    if total_weight == 0.0:
+        raise ValueError("sample_weight must not be all zero")
+    return _infer(program, s.loss, &s, theta, False, None, n_threads) / total_weight
+
+
+def uniform(out, double low, double high, *, uint64_t seed, uint32_t step=0):
+    """Fill `out` with numbers uniform in [low, high), keyed by (seed, step, position)."""
+    cdef cnp.ndarray array = real_array(out, "out", 1)
+    cdef Py_ssize_t i, n = cnp.PyArray_SIZE(array)
+    check_contiguous(array, "out")
+    check_writeable(array, "out")
+    cdef float* single = <float*> cnp.PyArray_DATA(array)
+    cdef double* wide = <double*> cnp.PyArray_DATA(array)
+    cdef bint is_single = cnp.PyArray_TYPE(array) == cnp.NPY_FLOAT32
+    cdef double value
+    for i in range(n):
+        value = low + (high - low) * ft_random_uniform(seed, FT_STREAM_INITIALIZE, step, i)
+        if is_single:
+            single[i] = <float> value
+        else:
+            wide[i] = value
+    return out
+
+
+def permutation(uint32_t n, *, uint64_t seed, uint32_t step=0):
+    """The order of n rows in the epoch `step`, as uint32."""
+    rows = np.empty(n, dtype=np.uint32)
+    cdef cnp.ndarray array = rows
+    ft_random_permutation(seed, FT_STREAM_SHUFFLE, step, n, <uint32_t*> cnp.PyArray_DATA(array))
+    return rows
