@@ -31,6 +31,10 @@ cdef extern from "simd/table.h" nogil:
         void (*linear_gradient)(Py_ssize_t n_rows, Py_ssize_t n_features, const float* x, Py_ssize_t x_row_stride, const float* residual, float* grad) noexcept nogil
         Py_ssize_t (*total_weight)(Py_ssize_t n_rows, Py_ssize_t n_classes, const int64_t* labels, const float* target, Py_ssize_t target_row_stride,
                                    const float* class_weight, const float* row_weight, int64_t ignore_index, double* total) noexcept nogil
+        Py_ssize_t (*weight_sum)(Py_ssize_t n, const float* weight, double* sum) noexcept nogil
+        void (*linear_flush)(Py_ssize_t n, float* part, double* sums) noexcept nogil
+        double (*linear_finish)(Py_ssize_t n, Py_ssize_t n_pieces, const double* sums, Py_ssize_t sums_row_stride, double scale, double l2,
+                                const float* theta, float* grad) noexcept nogil
         Py_ssize_t (*squared_error)(Py_ssize_t n_rows, Py_ssize_t n_columns, const float* prediction, Py_ssize_t prediction_row_stride,
                                     const float* target, Py_ssize_t target_row_stride, const float* row_weight, double factor,
                                     double scale, float* grad, Py_ssize_t grad_row_stride, double* value) noexcept nogil
@@ -67,6 +71,10 @@ cdef extern from "simd/table.h" nogil:
         void (*linear_gradient)(Py_ssize_t n_rows, Py_ssize_t n_features, const double* x, Py_ssize_t x_row_stride, const double* residual, double* grad) noexcept nogil
         Py_ssize_t (*total_weight)(Py_ssize_t n_rows, Py_ssize_t n_classes, const int64_t* labels, const double* target, Py_ssize_t target_row_stride,
                                    const double* class_weight, const double* row_weight, int64_t ignore_index, double* total) noexcept nogil
+        Py_ssize_t (*weight_sum)(Py_ssize_t n, const double* weight, double* sum) noexcept nogil
+        void (*linear_flush)(Py_ssize_t n, double* part, double* sums) noexcept nogil
+        double (*linear_finish)(Py_ssize_t n, Py_ssize_t n_pieces, const double* sums, Py_ssize_t sums_row_stride, double scale, double l2,
+                                const double* theta, double* grad) noexcept nogil
         Py_ssize_t (*squared_error)(Py_ssize_t n_rows, Py_ssize_t n_columns, const double* prediction, Py_ssize_t prediction_row_stride,
                                     const double* target, Py_ssize_t target_row_stride, const double* row_weight, double factor,
                                     double scale, double* grad, Py_ssize_t grad_row_stride, double* value) noexcept nogil

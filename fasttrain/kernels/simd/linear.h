@@ -1,7 +1,168 @@
-/* placeholder: replaced by the family's own commit */
-#if REAL_IS_FLOAT
-#define ft_linear_predict_f32 NULL
-#define ft_linear_predict_f64 NULL
-#define ft_linear_gradient_f32 NULL
-#define ft_linear_gradient_f64 NULL
-#endif
+/*
+ * A linear model over blocks of rows: the scores of a block, and the gradient once its residuals are known.
+ * kernels/linear.pyx chooses blocks that stay in the first-level cache from the one to the other, so X is
+ * read from memory once.
+ *
+ * Sums over features and over rows run in several vectors at once and are folded at fixed places, so a result
+ * depends on the sizes alone: a row scores the same bits wherever it stands in a block.
+ */
+
+/* Longest sum over features that stays in one set of accumulators; shorter ones round less. */
+#define FT_LINEAR_FOLD 2048
+#define FT_LINEAR_ROWS 4    /* rows that share the loads of theta */
+#define FT_LINEAR_VECTORS 8 /* vectors of the gradient that stay in registers over a block */
+#define FT_CACHE_LINE 64
+
+/* z (n_rows,) += X theta, n_rows a constant up to FT_LINEAR_ROWS, n_features at most FT_LINEAR_FOLD */
+FT_INLINE void SUFFIX(ft_linear_rows)(ptrdiff_t n_rows, ptrdiff_t n_features, const REAL *x,
+                                      ptrdiff_t x_row_stride, const REAL *theta, REAL *z) {
+    VEC sum[FT_LINEAR_ROWS][2] = {{{0}}};
+    ptrdiff_t j = 0;
+    for (; j + 2 * LANES <= n_features; j += 2 * LANES) {
+        const VEC theta0 = LOAD(theta + j), theta1 = LOAD(theta + j + LANES);
+        FT_UNROLL for (ptrdiff_t i = 0; i < n_rows; i++) {
+            sum[i][0] = FMA(LOAD(x + i * x_row_stride + j), theta0, sum[i][0]);
+            sum[i][1] = FMA(LOAD(x + i * x_row_stride + j + LANES), theta1, sum[i][1]);
+        }
+    }
+    if (j + LANES <= n_features) {
+        const VEC theta0 = LOAD(theta + j);
+        FT_UNROLL for (ptrdiff_t i = 0; i < n_rows; i++)
+            sum[i][0] = FMA(LOAD(x + i * x_row_stride + j), theta0, sum[i][0]);
+        j += LANES;
+    }
+    if (j < n_features) {
+        const VEC theta1 = LOAD_PARTIAL(theta + j, n_features - j);
+        FT_UNROLL for (ptrdiff_t i = 0; i < n_rows; i++)
+            sum[i][1] = FMA(LOAD_PARTIAL(x + i * x_row_stride + j, n_features - j), theta1, sum[i][1]);
+    }
+    FT_UNROLL for (ptrdiff_t i = 0; i < n_rows; i++)
+        z[i] += SUM(sum[i][0] + sum[i][1]);
+}
+
+static void SUFFIX(ft_linear_predict)(ptrdiff_t n_rows, ptrdiff_t n_features, const REAL *x,
+                                      ptrdiff_t x_row_stride, const REAL *theta, REAL intercept, REAL *z) {
+    for (ptrdiff_t i = 0; i < n_rows; i++)
+        z[i] = intercept;
+    for (ptrdiff_t j = 0; j < n_features; j += FT_LINEAR_FOLD) {
+        const ptrdiff_t n = n_features - j < FT_LINEAR_FOLD ? n_features - j : FT_LINEAR_FOLD;
+        ptrdiff_t i = 0;
+        for (; i + FT_LINEAR_ROWS <= n_rows; i += FT_LINEAR_ROWS)
+            SUFFIX(ft_linear_rows)(FT_LINEAR_ROWS, n, x + i * x_row_stride + j, x_row_stride, theta + j,
+                                   z + i);
+        for (; i < n_rows; i++)
+            SUFFIX(ft_linear_rows)(1, n, x + i * x_row_stride + j, x_row_stride, theta + j, z + i);
+    }
+}
+
+/*
+ * grad (n_vectors of LANES, the last cut to last_count) += X^T residual, n_vectors a constant.  Narrow columns
+ * take four rows at a time, each with sums of its own, so that no sum waits for itself.
+ *
+ * The same places of the next n_rows rows are asked for meanwhile: they are the next block, and the memory
+ * would idle while this one is read from the cache.
+ */
+FT_INLINE void SUFFIX(ft_linear_columns)(ptrdiff_t n_rows, ptrdiff_t n_vectors, ptrdiff_t last_count,
+                                         const REAL *x, ptrdiff_t x_row_stride, const REAL *residual,
+                                         REAL *grad) {
+    const ptrdiff_t last = n_vectors - 1, group = n_vectors <= 2 ? 4 : 1;
+    const ptrdiff_t line = FT_CACHE_LINE / (ptrdiff_t)sizeof(REAL);
+    VEC sum[FT_LINEAR_VECTORS] = {{0}};
+    for (ptrdiff_t i0 = 0; i0 < n_rows; i0 += group) {
+        FT_UNROLL for (ptrdiff_t g = 0; g < group; g++) {
+            if (i0 + g == n_rows)
+                break;
+            const REAL *row = x + (i0 + g) * x_row_stride, *next = row + n_rows * x_row_stride;
+            const VEC r = BROADCAST(residual[i0 + g]);
+            for (ptrdiff_t j = 0; j < n_vectors * LANES; j += line)
+                __builtin_prefetch(next + j);
+            FT_UNROLL for (ptrdiff_t v = 0; v < last; v++)
+                sum[g * n_vectors + v] = FMA(LOAD(row + v * LANES), r, sum[g * n_vectors + v]);
+            const REAL *cut = row + last * LANES;
+            const VEC x_last = last_count == LANES ? LOAD(cut) : LOAD_PARTIAL(cut, last_count);
+            sum[g * n_vectors + last] = FMA(x_last, r, sum[g * n_vectors + last]);
+        }
+    }
+    if (group == 4)
+        FT_UNROLL for (ptrdiff_t v = 0; v < n_vectors; v++)
+            sum[v] = (sum[v] + sum[n_vectors + v]) + (sum[2 * n_vectors + v] + sum[3 * n_vectors + v]);
+    FT_UNROLL for (ptrdiff_t v = 0; v < last; v++)
+        STORE(grad + v * LANES, LOAD(grad + v * LANES) + sum[v]);
+    REAL *cut = grad + last * LANES;
+    STORE_PARTIAL(cut, last_count, LOAD_PARTIAL(cut, last_count) + sum[last]);
+}
+
+static void SUFFIX(ft_linear_gradient)(ptrdiff_t n_rows, ptrdiff_t n_features, const REAL *x,
+                                       ptrdiff_t x_row_stride, const REAL *residual, REAL *grad) {
+    ptrdiff_t j = 0;
+    for (; j + FT_LINEAR_VECTORS * LANES <= n_features; j += FT_LINEAR_VECTORS * LANES)
+        SUFFIX(ft_linear_columns)(n_rows, FT_LINEAR_VECTORS, LANES, x + j, x_row_stride, residual, grad + j);
+    if (j == n_features)
+        return;
+    const ptrdiff_t n_vectors = (n_features - j + LANES - 1) / LANES;
+    const ptrdiff_t last_count = n_features - j - (n_vectors - 1) * LANES;
+#define FT_LINEAR_CASE(n)                                                                               \
+    case n:                                                                                             \
+        SUFFIX(ft_linear_columns)(n_rows, n, last_count, x + j, x_row_stride, residual, grad + j);      \
+        break;
+    switch (n_vectors) {
+        FT_LINEAR_CASE(1)
+        FT_LINEAR_CASE(2)
+        FT_LINEAR_CASE(3)
+        FT_LINEAR_CASE(4)
+        FT_LINEAR_CASE(5)
+        FT_LINEAR_CASE(6)
+        FT_LINEAR_CASE(7)
+        FT_LINEAR_CASE(8)
+    }
+#undef FT_LINEAR_CASE
+}
+
+/* *sum += the weights (n,), in double; returns the first that is negative or not finite, or -1. */
+static ptrdiff_t SUFFIX(ft_weight_sum)(ptrdiff_t n, const REAL *weight, double *sum) {
+    double total = 0.0;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        if (!(weight[i] >= 0) || weight[i] - weight[i] != 0)
+            return i;
+        total += weight[i];
+    }
+    *sum += total;
+    return -1;
+}
+
+/* sums (n,) += part; part = 0 */
+static void SUFFIX(ft_linear_flush)(ptrdiff_t n, REAL *part, double *sums) {
+    for (ptrdiff_t i = 0; i < n; i++) {
+        sums[i] += part[i];
+        part[i] = 0;
+    }
+}
+
+/* grad (n,) = scale * (the sum over pieces of sums (n_pieces, n)) + l2 * theta; returns the sum of theta^2 */
+static double SUFFIX(ft_linear_finish)(ptrdiff_t n, ptrdiff_t n_pieces, const double *sums,
+                                       ptrdiff_t sums_row_stride, double scale, double l2, const REAL *theta,
+                                       REAL *grad) {
+    enum { BATCH = 64 };
+    double norm = 0.0;
+    for (ptrdiff_t j = 0; j < n; j += BATCH) {
+        const ptrdiff_t count = n - j < BATCH ? n - j : BATCH;
+        double total[BATCH] = {0.0};
+        for (ptrdiff_t piece = 0; piece < n_pieces; piece++)
+            for (ptrdiff_t i = 0; i < count; i++)
+                total[i] += sums[piece * sums_row_stride + j + i];
+        for (ptrdiff_t i = 0; i < count; i++) {
+            total[i] *= scale;
+            if (l2 != 0.0) {
+                total[i] += l2 * theta[j + i];
+                norm += (double)theta[j + i] * theta[j + i];
+            }
+            grad[j + i] = (REAL)total[i];
+        }
+    }
+    return norm;
+}
+
+#undef FT_LINEAR_FOLD
+#undef FT_LINEAR_ROWS
+#undef FT_LINEAR_VECTORS
+#undef FT_CACHE_LINE

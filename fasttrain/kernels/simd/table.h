@@ -77,9 +77,18 @@ typedef struct {
         /* z (n_rows,) = X theta + intercept */                                                          \
         void (*linear_predict)(ptrdiff_t n_rows, ptrdiff_t n_features, const T *x,                       \
                                ptrdiff_t x_row_stride, const T *theta, T intercept, T *z);               \
-        /* grad (n_features,) += X^T residual */                                                         \
+        /* grad (n_features,) += X^T residual; asks the cache for as many rows behind these */           \
         void (*linear_gradient)(ptrdiff_t n_rows, ptrdiff_t n_features, const T *x,                      \
                                 ptrdiff_t x_row_stride, const T *residual, T *grad);                     \
+        /* *sum += weight (n,); returns the first that is negative or not finite, or -1 */               \
+        ptrdiff_t (*weight_sum)(ptrdiff_t n, const T *weight, double *sum);                              \
+        /* sums (n,) += part, part = 0 */                                                                \
+        void (*linear_flush)(ptrdiff_t n, T *part, double *sums);                                        \
+        /* grad (n,) = scale * (sum over pieces of sums) + l2 theta; returns the sum of theta^2,         \
+           or 0 where l2 is 0 */                                                                         \
+        double (*linear_finish)(ptrdiff_t n, ptrdiff_t n_pieces, const double *sums,                     \
+                                ptrdiff_t sums_row_stride, double scale, double l2,                      \
+                                const T *theta, T *grad);                                                \
         /* ---- loss.h: each returns the position of the first bad row, or -1; adds the weighted sum of  \
            losses to *value; writes grad = scale * weight * d loss / d prediction, unless grad is NULL.  \
            row_weight (n_rows,) or NULL.  grad may be the prediction. ---- */                            \
