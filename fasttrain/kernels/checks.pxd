@@ -9,6 +9,8 @@ cdef cnp.ndarray real_array(object value, str name, int ndim)
 cdef cnp.ndarray real_array_like(object value, str name, int ndim, cnp.ndarray like, str like_name)
 # value as an ndarray of int64, native byte order, aligned.
 cdef cnp.ndarray label_array(object value, str name, int ndim)
+# value as a 1-D C-contiguous ndarray of integers or bool, native byte order, aligned.
+cdef cnp.ndarray label_array(object value, str name)
 # Shape; a negative size is not checked.
 cdef int check_shape(cnp.ndarray array, str name, Py_ssize_t size0, Py_ssize_t size1=*) except -1
 # C-contiguous.

@@ -33,6 +33,15 @@ cdef tuple _shape(cnp.ndarray array):
     return (<object> array).shape
 
 
+cdef int _check_behaved(cnp.ndarray array, str name) except -1:
+    if not PyArray_ISBEHAVED_RO(array):
+        raise ValueError(
+            f"{name} must be aligned and in native byte order; "
+            f"{name}.astype({name}.dtype.newbyteorder('=')) converts"
+        )
+    return 0
+
+
 cdef cnp.ndarray real_array(object value, str name, int ndim):
     cdef cnp.ndarray array = _array(value, name, ndim)
     cdef int kind = cnp.PyArray_TYPE(array)
@@ -41,11 +50,7 @@ cdef cnp.ndarray real_array(object value, str name, int ndim):
             f"{name} must have dtype float32 or float64, got {(<object> array).dtype}; "
             f"{name}.astype(numpy.float64) converts"
         )
-    if not PyArray_ISBEHAVED_RO(array):
-        raise ValueError(
-            f"{name} must be aligned and in native byte order; "
-            f"{name}.astype({name}.dtype.newbyteorder('=')) converts"
-        )
+    _check_behaved(array, name)
     return array
 
 
@@ -70,6 +75,18 @@ cdef cnp.ndarray real_array_like(object value, str name, int ndim, cnp.ndarray l
             f"{name} must have the dtype of {like_name}, {(<object> like).dtype}, "
             f"got {(<object> array).dtype}"
         )
+    return array
+
+
+cdef cnp.ndarray label_array(object value, str name):
+    cdef cnp.ndarray array = _array(value, name, 1)
+    if not cnp.PyTypeNum_ISINTEGER(cnp.PyArray_TYPE(array)) and not cnp.PyArray_ISBOOL(array):
+        raise TypeError(
+            f"{name} must have an integer dtype or bool, got {(<object> array).dtype}; "
+            f"{name}.astype(numpy.int64) converts"
+        )
+    _check_behaved(array, name)
+    check_contiguous(array, name)
     return array
 
 

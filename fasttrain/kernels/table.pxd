@@ -7,6 +7,7 @@ cdef extern from "simd/table.h" nogil:
         FT_IDENTITY, FT_RELU, FT_LEAKY_RELU, FT_TANH, FT_SIGMOID, FT_GELU, FT_SILU, FT_SOFTPLUS, FT_ELU, FT_N_ACTIVATIONS
         FT_MATH_EXP, FT_MATH_EXPM1, FT_MATH_LOG, FT_MATH_LOG1P, FT_MATH_TANH, FT_MATH_SIGMOID, FT_MATH_ERF, FT_MATH_ERFC
         FT_INT8, FT_INT16, FT_INT32, FT_INT64, FT_UINT8, FT_UINT16, FT_UINT32, FT_UINT64, FT_N_LABEL_TYPES
+        FT_COUNT_LANES, FT_WEIGHT_LANES
 
     ctypedef struct ft_sgd_scalars:
         double lr, momentum, dampening, weight_decay
@@ -100,10 +101,11 @@ cdef extern from "simd/table.h" nogil:
         int vector_bytes
         ft_ops_f32 f32
         ft_ops_f64 f64
-        Py_ssize_t (*confusion_counts[8])(Py_ssize_t n, const void* y_true, const void* y_pred, Py_ssize_t n_classes,
-                                          int64_t* counts, int64_t* scratch) noexcept nogil
-        Py_ssize_t (*confusion_weights[8])(Py_ssize_t n, const void* y_true, const void* y_pred, Py_ssize_t n_classes,
-                                           const double* sample_weight, double* sums) noexcept nogil
+        Py_ssize_t (*confusion_counts)(Py_ssize_t n, int true_type, const void* y_true, int pred_type, const void* y_pred,
+                                       int64_t first_label, Py_ssize_t n_classes, int64_t* counts, int64_t* scratch) noexcept nogil
+        Py_ssize_t (*confusion_weights)(Py_ssize_t n, int true_type, const void* y_true, int pred_type, const void* y_pred,
+                                        int64_t first_label, Py_ssize_t n_classes, int weight_is_double, const void* sample_weight,
+                                        double* sums, double* scratch) noexcept nogil
 
     const ft_table* const ft_level_v2
     const ft_table* const ft_level_v3

@@ -37,6 +37,6 @@ static const ft_table ft_this_level = {
     .vector_bytes = FT_VECTOR_BYTES,
     .f32 = FT_OPS(f32),
     .f64 = FT_OPS(f64),
-    .confusion_counts = FT_CONFUSION_COUNTS,
-    .confusion_weights = FT_CONFUSION_WEIGHTS,
+    .confusion_counts = ft_confusion_counts,
+    .confusion_weights = ft_confusion_weights,
 };

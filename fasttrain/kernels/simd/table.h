@@ -144,8 +144,11 @@ enum { FT_MATH_EXP = 0, FT_MATH_EXPM1, FT_MATH_LOG, FT_MATH_LOG1P, FT_MATH_TANH,
 FT_DEFINE_OPS(float, f32)
 FT_DEFINE_OPS(double, f64)
 
-/* Integer labels come in these widths; one confusion kernel each. */
+/* Integer labels come in these types. */
 enum { FT_INT8 = 0, FT_INT16, FT_INT32, FT_INT64, FT_UINT8, FT_UINT16, FT_UINT32, FT_UINT64, FT_N_LABEL_TYPES };
+
+/* Interleaved copies of a small table of counts, or of sums of weights. */
+enum { FT_COUNT_LANES = 8, FT_WEIGHT_LANES = 4 };
 
 typedef struct {
     const char *name;
@@ -153,15 +156,19 @@ typedef struct {
     ft_ops_f32 f32;
     ft_ops_f64 f64;
     /* ---- counts.h ---- */
-    /* counts (n_classes, n_classes) += pairs (y_true, y_pred), both of label type FT_*; returns the first row
-       with a label outside 0 .. n_classes - 1, or -1.  scratch: FT_COUNT_LANES tables of int64, zeroed
-       by the caller, folded into counts by the kernel, or NULL. */
-    ptrdiff_t (*confusion_counts[FT_N_LABEL_TYPES])(ptrdiff_t n, const void *y_true, const void *y_pred,
-                                                    ptrdiff_t n_classes, int64_t *counts, int64_t *scratch);
-    /* the same with weights, summed in double in row order */
-    ptrdiff_t (*confusion_weights[FT_N_LABEL_TYPES])(ptrdiff_t n, const void *y_true, const void *y_pred,
-                                                     ptrdiff_t n_classes, const double *sample_weight,
-                                                     double *sums);
+    /* counts (n_classes, n_classes) += pairs (y_true, y_pred), each of its label type FT_*; returns the
+       first row with a label outside first_label .. first_label + n_classes - 1, or -1.  That range must
+       lie in int32, and n_classes below 2^16.  scratch (n_classes^2 * FT_COUNT_LANES,), which is
+       overwritten, is for speed where n_classes is small, or NULL. */
+    ptrdiff_t (*confusion_counts)(ptrdiff_t n, int true_type, const void *y_true, int pred_type,
+                                  const void *y_pred, int64_t first_label, ptrdiff_t n_classes,
+                                  int64_t *counts, int64_t *scratch);
+    /* the same with weights, double or float, added up in double; a weight that is negative, infinite
+       or NaN makes a row bad too.  scratch (n_classes^2 * FT_WEIGHT_LANES,) or NULL. */
+    ptrdiff_t (*confusion_weights)(ptrdiff_t n, int true_type, const void *y_true, int pred_type,
+                                   const void *y_pred, int64_t first_label, ptrdiff_t n_classes,
+                                   int weight_is_double, const void *sample_weight, double *sums,
+                                   double *scratch);
 } ft_table;
 
 /* NULL where the file was compiled for another architecture. */

@@ -1,0 +1,223 @@
+"""Counts that classification metrics are made of.
+
+The rows are cut into pieces by size alone and handed to threads as they come.  Counts are integers, so
+each thread adds to a table of its own and the tables are added up at the end.  Sums of weights depend on
+the order of additions, so each piece has a table of its own and these are added up in piece order: the
+same bits for any number of threads.  Where the tables would take more memory than _TABLES_BYTES, there
+are fewer of them, down to the result itself.
+"""
+import operator
+
+import numpy as np
+
+cimport numpy as cnp
+from cython.parallel cimport prange
+from libc.stdint cimport int64_t
+
+from fasttrain.kernels.checks cimport check_contiguous, check_shape, label_array, real_array
+from fasttrain.kernels.runtime cimport ft_thread_index, table, threads_for
+from fasttrain.kernels.table cimport FT_COUNT_LANES, FT_INT8, FT_UINT8, FT_WEIGHT_LANES
+
+cnp.import_array()
+
+cdef enum:
+    _PIECE_ROWS = 1 << 17
+    # a thread less than this much work costs more than it gives
+    _GRAIN_ROWS = 1 << 16
+    # largest table that is kept once per lane, and the fewest rows that repay clearing and folding the lanes
+    _LANES_CELLS = 1024
+    _LANES_ROWS = 8192
+    # between the scratch tables of two threads, in bytes, so that they share no cache line
+    _GAP_BYTES = 128
+    _TABLES_BYTES = 1 << 26
+
+
+cdef int _label_type(cnp.ndarray labels):
+    cdef int width = {1: 0, 2: 1, 4: 2, 8: 3}[cnp.PyArray_ITEMSIZE(labels)]
+    return (FT_INT8 if cnp.PyArray_ISSIGNED(labels) else FT_UINT8) + width
+
+
+cdef Py_ssize_t _integer(object value, str name, Py_ssize_t low, Py_ssize_t high) except? -1:
+    if isinstance(value, bool):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r} of type {type(value).__name__}") from None
+    if not low <= number <= high:
+        raise ValueError(f"{name} must be between {low} and {high}, got {number}")
+    return number
+
+
+def confusion_matrix(y_true, y_pred, n_classes, sample_weight=None, *, first_label=0, n_threads=None):
+    """Confusion matrix of integer labels, in one pass that also validates them.
+
+    ``result[i, j]`` is the number of rows, or the sum of their weights, with the true label
+    ``first_label + i`` and the predicted label ``first_label + j``.
+
+    Parameters
+    ----------
+    y_true, y_pred : ndarray of shape (n_rows,)
+        Labels in ``first_label .. first_label + n_classes - 1``: bool or integers of any width, C-contiguous.
+        The two may differ in width; nothing is converted or copied.
+    n_classes : int
+        1 to 65,535.
+    sample_weight : ndarray of shape (n_rows,), optional
+        float32 or float64, C-contiguous, finite and not negative.
+    first_label : int, default 0
+        The lowest label; all labels must lie in the range of int32.
+    n_threads : int, optional
+        See :func:`fasttrain.get_num_threads`.  The result has the same bits for any number.
+
+    Returns
+    -------
+    ndarray of shape (n_classes, n_classes)
+        int64 counts, or float64 sums with ``sample_weight``.  Zeros where there are no rows.
+
+    Raises
+    ------
+    TypeError
+        An argument is not an ndarray of an accepted dtype.
+    ValueError
+        Another shape or layout; a label out of range or a bad weight (the first such row is named).
+
+    Notes
+    -----
+    Beside the result, up to 64 MiB are used for the tables of threads and pieces.  Where one table is
+    larger than that, the work is done by one thread.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fasttrain.kernels import confusion_matrix
+    >>> confusion_matrix(np.array([0, 1, 2, 2]), np.array([0, 2, 2, 2], dtype=np.uint8), 3)
+    array([[1, 0, 0],
+           [0, 0, 1],
+           [0, 0, 2]])
+    """
+    cdef cnp.ndarray true_labels = label_array(y_true, "y_true")
+    cdef cnp.ndarray pred_labels = label_array(y_pred, "y_pred")
+    cdef Py_ssize_t n_rows = cnp.PyArray_DIM(true_labels, 0)
+    check_shape(pred_labels, "y_pred", n_rows)
+    cdef Py_ssize_t classes = _integer(n_classes, "n_classes", 1, 2**16 - 1)
+    cdef Py_ssize_t first = _integer(first_label, "first_label", -2**31, 2**31 - classes)
+    cdef cnp.ndarray weights = None
+    if sample_weight is not None:
+        weights = real_array(sample_weight, "sample_weight", 1)
+        check_shape(weights, "sample_weight", n_rows)
+        check_contiguous(weights, "sample_weight")
+    result = np.zeros((classes, classes), dtype=np.int64 if weights is None else np.float64)
+    cdef Py_ssize_t bad_row = -1
+    cdef int threads
+    if n_rows:
+        # a table of its own must repay the thread: as many rows as cells
+        threads = threads_for(n_threads, n_rows, max(<double> _GRAIN_ROWS, <double> classes * classes))
+        if weights is None:
+            bad_row = _count(true_labels, pred_labels, first, classes, result, threads)
+        else:
+            bad_row = _weigh(true_labels, pred_labels, first, classes, weights, result, threads)
+    else:
+        threads_for(n_threads, 0, 1)  # refuses a bad n_threads
+    if bad_row >= 0:
+        raise ValueError(_complaint(y_true, y_pred, sample_weight, bad_row, first, first + classes - 1))
+    return result
+
+
+cdef str _complaint(object y_true, object y_pred, object sample_weight, Py_ssize_t row, Py_ssize_t low, Py_ssize_t high):
+    for name, labels in (("y_true", y_true), ("y_pred", y_pred)):
+        if not low <= int(labels[row]) <= high:
+            return f"{name} must hold labels in {low} .. {high}, got {int(labels[row])} in row {row}"
+    return f"sample_weight must be finite and not negative, got {sample_weight[row]} in row {row}"
+
+
+cdef Py_ssize_t _first_bad(object bad_rows) except? -2:
+    # in piece order, so the first row of all
+    for row in bad_rows.tolist():
+        if row >= 0:
+            return row
+    return -1
+
+
+cdef Py_ssize_t _count(cnp.ndarray y_true, cnp.ndarray y_pred, int64_t first_label, Py_ssize_t n_classes,
+                       cnp.ndarray result, int threads) except? -2:
+    cdef Py_ssize_t n_rows = cnp.PyArray_DIM(y_true, 0), n_cells = n_classes * n_classes
+    cdef int true_type = _label_type(y_true), pred_type = _label_type(y_pred)
+    cdef Py_ssize_t true_width = cnp.PyArray_ITEMSIZE(y_true), pred_width = cnp.PyArray_ITEMSIZE(y_pred)
+    cdef const char* true_labels = cnp.PyArray_BYTES(y_true)
+    cdef const char* pred_labels = cnp.PyArray_BYTES(y_pred)
+    cdef Py_ssize_t n_pieces = (n_rows + _PIECE_ROWS - 1) // _PIECE_ROWS
+    cdef Py_ssize_t piece, begin, size, scratch_size = 0
+    cdef int thread
+    if n_cells * 8 * threads > _TABLES_BYTES or n_pieces < threads:
+        threads = 1 if n_cells * 8 * threads > _TABLES_BYTES else <int> n_pieces
+    # the first thread's table is the result
+    cdef cnp.ndarray others = np.zeros((threads - 1, n_cells), dtype=np.int64) if threads > 1 else None
+    cdef int64_t* counts = <int64_t*> cnp.PyArray_DATA(result)
+    cdef int64_t* other_counts = NULL if others is None else <int64_t*> cnp.PyArray_DATA(others)
+    cdef cnp.ndarray lanes = None
+    cdef int64_t* scratch = NULL
+    if n_cells <= _LANES_CELLS and n_rows >= _LANES_ROWS:
+        scratch_size = n_cells * FT_COUNT_LANES + _GAP_BYTES // 8
+        lanes = np.empty(threads * scratch_size, dtype=np.int64)
+        scratch = <int64_t*> cnp.PyArray_DATA(lanes)
+    cdef cnp.ndarray bad_rows = np.full(n_pieces, -1, dtype=np.int64)
+    cdef int64_t* bad = <int64_t*> cnp.PyArray_DATA(bad_rows)
+    for piece in prange(n_pieces, nogil=True, schedule="dynamic", num_threads=threads):
+        thread = ft_thread_index()
+        begin = piece * _PIECE_ROWS
+        size = min(n_rows - begin, <Py_ssize_t> _PIECE_ROWS)
+        bad[piece] = table.confusion_counts(
+            size, true_type, true_labels + begin * true_width, pred_type, pred_labels + begin * pred_width,
+            first_label, n_classes,
+            counts if thread == 0 else other_counts + (thread - 1) * n_cells,
+            scratch if scratch == NULL else scratch + thread * scratch_size,
+        )
+        if bad[piece] >= 0:
+            bad[piece] += begin
+    if others is not None:
+        result += others.sum(axis=0).reshape(n_classes, n_classes)
+    return _first_bad(bad_rows)
+
+
+cdef Py_ssize_t _weigh(cnp.ndarray y_true, cnp.ndarray y_pred, int64_t first_label, Py_ssize_t n_classes,
+                       cnp.ndarray sample_weight, cnp.ndarray result, int threads) except? -2:
+    cdef Py_ssize_t n_rows = cnp.PyArray_DIM(y_true, 0), n_cells = n_classes * n_classes
+    cdef int true_type = _label_type(y_true), pred_type = _label_type(y_pred)
+    cdef Py_ssize_t true_width = cnp.PyArray_ITEMSIZE(y_true), pred_width = cnp.PyArray_ITEMSIZE(y_pred)
+    cdef const char* true_labels = cnp.PyArray_BYTES(y_true)
+    cdef const char* pred_labels = cnp.PyArray_BYTES(y_pred)
+    cdef int weight_is_double = cnp.PyArray_TYPE(sample_weight) == cnp.NPY_FLOAT64
+    cdef Py_ssize_t weight_width = cnp.PyArray_ITEMSIZE(sample_weight)
+    cdef const char* weights = cnp.PyArray_BYTES(sample_weight)
+    # as many pieces as there may be tables, which depends on the sizes and not on the threads
+    cdef Py_ssize_t most_pieces = max(<Py_ssize_t> _TABLES_BYTES // 8 // n_cells, <Py_ssize_t> 1)
+    cdef Py_ssize_t piece_rows = max(<Py_ssize_t> _PIECE_ROWS, (n_rows + most_pieces - 1) // most_pieces)
+    cdef Py_ssize_t n_pieces = (n_rows + piece_rows - 1) // piece_rows
+    cdef Py_ssize_t piece, begin, size, scratch_size = 0
+    cdef int thread
+    threads = min(threads, n_pieces)
+    cdef cnp.ndarray partial = result if n_pieces == 1 else np.zeros((n_pieces, n_cells))
+    cdef double* sums = <double*> cnp.PyArray_DATA(partial)
+    cdef cnp.ndarray lanes = None
+    cdef double* scratch = NULL
+    if n_cells <= _LANES_CELLS:
+        scratch_size = n_cells * FT_WEIGHT_LANES + _GAP_BYTES // 8
+        lanes = np.empty(threads * scratch_size)
+        scratch = <double*> cnp.PyArray_DATA(lanes)
+    cdef cnp.ndarray bad_rows = np.full(n_pieces, -1, dtype=np.int64)
+    cdef int64_t* bad = <int64_t*> cnp.PyArray_DATA(bad_rows)
+    for piece in prange(n_pieces, nogil=True, schedule="dynamic", num_threads=threads):
+        thread = ft_thread_index()
+        begin = piece * piece_rows
+        size = min(n_rows - begin, piece_rows)
+        bad[piece] = table.confusion_weights(
+            size, true_type, true_labels + begin * true_width, pred_type, pred_labels + begin * pred_width,
+            first_label, n_classes, weight_is_double, weights + begin * weight_width,
+            sums + piece * n_cells,
+            scratch if scratch == NULL else scratch + thread * scratch_size,
+        )
+        if bad[piece] >= 0:
+            bad[piece] += begin
+    if n_pieces > 1:
+        result += np.add.reduce(partial, axis=0).reshape(n_classes, n_classes)
+    return _first_bad(bad_rows)
