@@ -32,7 +32,7 @@ def output(*command):
 
 
 def files_of_functions(extension):
-    """Source file of each function by its address, from the symbol table, where a file's symbols follow it."""
+    """Source file of each function by its address, from the symbol table: a file's symbols follow it."""
     files, file = {}, ""
     for line in output(tool("readelf"), "--symbols", "--wide", extension).splitlines():
         fields = line.split()
