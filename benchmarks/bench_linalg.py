@@ -30,7 +30,7 @@ def product_row(table, peers, shape, dtype, *, with_torch=True, seconds=None):
     agree(kernels.matmul(a, b, ours), np.matmul(a, b, out=theirs), 0, TOLERANCE[dtype] * k)
 
     def torch_call(torch):
-        ta, tb, tc = torch.from_numpy(a), torch.from_numpy(b), torch.empty(m, n, dtype=torch.from_numpy(a).dtype)
+        ta, tb, tc = torch.from_numpy(a), torch.from_numpy(b), torch.from_numpy(np.empty_like(theirs))
         agree(torch.mm(ta, tb, out=tc).numpy(), ours, 0, TOLERANCE[dtype] * k)
         return lambda: torch.mm(ta, tb, out=tc)
 
@@ -60,9 +60,8 @@ def bench_matmul_f32(bench, peers):
 def bench_matmul_f32_large(bench, peers):
     table = bench.table("matmul, float32, large")
     row = product_row(table, peers, (LARGE, LARGE, LARGE), np.float32)
-    bench.target(
-        f"matmul f32 {row.work}, over NumPy", row.ratio("NumPy"), at_least=1.4 if bench.level == "v4" else None
-    )
+    at_least = 1.4 if bench.level == "v4" else None
+    bench.target(f"matmul f32 {row.work}, over NumPy", row.ratio("NumPy"), at_least=at_least)
 
 
 def bench_matmul_f64(bench, peers):
@@ -118,9 +117,8 @@ def bench_matmul_transposed(bench, peers):
         row = table.row(
             work, call, plain_product + peers.numpy_blas("matmul", *arrays), ceiling=("fma_f32", amount)
         )
-        bench.target(
-            f"matmul f32, {work}, time over the plain product's", 1.0 / row.ratio("plain product"), at_most=1.15
-        )
+        slower = 1.0 / row.ratio("plain product")
+        bench.target(f"matmul f32, {work}, time over the plain product's", slower, at_most=1.15)
 
 
 def bench_dense(bench, peers):
@@ -154,11 +152,11 @@ def bench_dense(bench, peers):
         def torch_backward(torch, x=x, weight=weight, grad=grad, y=y):
             tx, tw, tg, ty = (torch.from_numpy(array) for array in (x, weight, grad, y))
 
-            def call():
+            def gradients():
                 delta = torch.where(ty > 0, tg, 0)
                 return delta @ tw.T, tx.T @ delta, delta.sum(0)
 
-            return call
+            return gradients
 
         agree(forward(), numpy_forward(), 1e-4, 1e-3)
         agree(backward(), numpy_backward(), 1e-3, 1e-2)

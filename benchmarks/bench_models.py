@@ -4,12 +4,10 @@ import sys
 import warnings
 
 import numpy as np
+from fasttrain.nn import Network, Trainer
 
 import fasttrain
 from benchmarks.harness import QUICK, agree
-from fasttrain.nn import Network, Trainer
-
-COVERS = set()  # whole models; the kernels have their own benchmarks
 
 LARGE = (784, 128, 10)
 SMALL = (20, 32, 2)
@@ -176,10 +174,9 @@ print((status("VmHWM") - before) / (X.nbytes + y.nbytes + model))
 
 def bench_memory(bench):
     for what in ("Trainer", "MLPClassifier"):
-        arguments = [what, 5_000 if QUICK else 60_000, *LARGE]
-        child = subprocess.run(
-            [sys.executable, "-c", MEMORY_CODE, *map(str, arguments)], capture_output=True, text=True, check=True
-        )
+        arguments = map(str, [what, 5_000 if QUICK else 60_000, *LARGE])
+        command = [sys.executable, "-c", MEMORY_CODE, *arguments]
+        child = subprocess.run(command, capture_output=True, text=True, check=True)
         bench.target(
             f"peak memory of an MLP epoch ({what}), over data and model", float(child.stdout), at_most=1.1
         )

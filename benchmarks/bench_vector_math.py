@@ -5,7 +5,8 @@ from benchmarks.harness import QUICK, agree
 from fasttrain import kernels, reference
 
 COVERS = {
-    "activation_backward", "activation_forward", "erf", "erfc", "exp", "expm1", "log", "log1p", "sigmoid", "tanh",
+    "activation_backward", "activation_forward", "erf", "erfc", "exp", "expm1", "log", "log1p", "sigmoid",
+    "tanh",
 }
 FUNCTIONS = sorted(COVERS - {"activation_backward", "activation_forward"})
 ACTIVATIONS = ("relu", "leaky_relu", "tanh", "sigmoid", "gelu", "silu", "softplus", "elu")
@@ -35,7 +36,8 @@ def bench_functions(bench, peers):
                 return lambda: function(tx)
 
             agree(ours(), numpy_call(), TOLERANCE[dtype], TOLERANCE[dtype])
-            contestants = [] if name in ("erf", "erfc") else peers.numpy(numpy_call)  # NumPy has none of these
+            # NumPy has no error function; its reference is a Python loop
+            contestants = [] if name in ("erf", "erfc") else peers.numpy(numpy_call)
             table.row(name, ours, contestants + peers.torch(torch_call), seconds=2.0)
 
 
@@ -46,8 +48,9 @@ def bench_activations(bench, peers):
     for direction in ("forward", "backward"):
         table = bench.table(f"activation_{direction}, float32, {SHAPE[0]} x {SHAPE[1]}")
         for activation in ACTIVATIONS:
-            # the activations that are not their own derivative's input are given z, the others y
-            saved = z if activation in ("gelu", "silu") else kernels.activation_forward(z, activation=activation)
+            # two derivatives need z, the others are functions of y
+            needs_z = activation in ("gelu", "silu")
+            saved = z if needs_z else kernels.activation_forward(z, activation=activation)
 
             def ours(direction=direction, activation=activation, saved=saved):
                 if direction == "forward":

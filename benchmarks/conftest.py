@@ -24,7 +24,7 @@ def covered():
     names = set()
     for path in sorted(Path(__file__).parent.glob("bench_*.py")):
         for statement in ast.parse(path.read_text()).body:
-            if isinstance(statement, ast.Assign) and statement.targets[0].id == "COVERS":
+            if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "COVERS":
                 names |= ast.literal_eval(statement.value)
     return names
 
