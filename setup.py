@@ -8,12 +8,13 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 KERNELS = Path("fasttrain/kernels")
-MODULES = ["checks", "linalg", "linear", "losses", "metrics", "network", "optim", "runtime", "vector_math"]
 
-compile_args = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fvisibility=hidden", "-g0"]
-compile_args += os.environ.get("FASTTRAIN_EXTRA_CFLAGS", "").split()
-link_args = ["-Wl,-s"] if sys.platform == "linux" else []
-if not os.environ.get("FASTTRAIN_NO_OPENMP"):
+compile_args = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fvisibility=hidden"]
+# No debugging information, but the symbols stay: profilers name the kernels by them, and tests/test_build.py
+# checks in any build, installed wheels included, which file an AVX instruction came from.
+compile_args += ["-g0", *os.environ.get("FASTTRAIN_EXTRA_CFLAGS", "").split()]
+link_args = []
+if os.environ.get("FASTTRAIN_NO_OPENMP", "0") == "0":
     if sys.platform == "darwin":
         compile_args += ["-Xpreprocessor", "-fopenmp"]
         link_args += ["-lomp"]
@@ -25,9 +26,9 @@ levels = sorted(str(path) for path in KERNELS.glob("simd/level_*.c"))
 headers = sorted(str(path) for path in [*KERNELS.glob("*.h"), *KERNELS.glob("simd/*.h")])
 extensions = [
     Extension(
-        f"fasttrain.kernels.{name}",
+        f"fasttrain.kernels.{path.stem}",
         # the level tables live in `runtime`; the other modules reach them through its pointer
-        [str(KERNELS / f"{name}.pyx"), *(levels if name == "runtime" else [])],
+        [str(path), *(levels if path.stem == "runtime" else [])],
         include_dirs=[str(KERNELS), np.get_include()],
         depends=headers,
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
@@ -35,8 +36,7 @@ extensions = [
         extra_link_args=link_args,
         language="c",
     )
-    for name in MODULES
-    if (KERNELS / f"{name}.pyx").exists()
+    for path in sorted(KERNELS.glob("*.pyx"))
 ]
 
 setup(

@@ -1,6 +1,13 @@
 """What several test files need: ULP distances, gradients by differences, every thread count."""
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
 import numpy as np
 
+import fasttrain
 from tests import tolerances
 
 THREAD_COUNTS = (1, 2, 3)
@@ -10,7 +17,7 @@ SIZES = (0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 97)
 
 
 def ulp_distance(actual, expected):
-    """Distance in units of the last place of `actual`'s dtype, elementwise; NaNs and equal infinities are 0 apart.
+    """Distance in units of the last place of `actual`'s dtype; NaNs and equal infinities are 0 apart.
 
     `expected` is float64 (or wider) and is compared as it is, not rounded first.
     """
@@ -37,3 +44,18 @@ def numerical_gradient(function, x, step=tolerances.GRADIENT_STEP):
         x[index] = centre
         gradient[index] = (values[0] - 8.0 * values[1] + 8.0 * values[2] - values[3]) / (12.0 * h)
     return gradient
+
+
+def run_python(code, *arguments, timeout=60, **environment):
+    """Run `code` in a fresh interpreter that imports this fasttrain.
+
+    The environment is this process's, less the settings of threads, with `environment` on top; None unsets.
+    Returns the finished process with its output as text; a hung child raises subprocess.TimeoutExpired.
+    """
+    settings = {"FASTTRAIN_NUM_THREADS": None, "OMP_NUM_THREADS": None, **environment}
+    settings["PYTHONPATH"] = str(Path(fasttrain.__file__).parents[1])
+    variables = {name: value for name, value in (os.environ | settings).items() if value is not None}
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), *arguments],
+        env=variables, capture_output=True, text=True, timeout=timeout, check=False,
+    )

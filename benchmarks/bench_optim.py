@@ -1,0 +1,119 @@
+"""Optimizer steps: class against torch's fused class, kernel against torch's fused function."""
+import numpy as np
+
+from benchmarks.harness import QUICK, agree
+from fasttrain import kernels, optim, reference
+
+COVERS = {"adam_update", "sgd_update"}
+
+# Parameters, and the least ratio to torch's fused Adam.
+SIZES = [(100_000, 2.2), (5_000, 6.0)] if QUICK else [(64_000_000, 1.0), (100_000, 2.2), (5_000, 6.0)]
+# Arrays of which an update reads and writes each element once; four are read, three written.
+ADAM_ARRAYS = 7
+SGD_ARRAYS = 5
+IN_CACHE = 4_000_000  # parameters; below, memory is no bound
+LR = 1e-3
+
+
+def parameter_and_gradient(n):
+    rng = np.random.default_rng(0)
+    return rng.standard_normal(n, dtype=np.float32), rng.standard_normal(n, dtype=np.float32)
+
+
+def torch_step(param, grad, make_torch, make_ours):
+    """For peers.torch: a step of torch's optimizer, after a step of both from the same parameters."""
+
+    def prepare(torch):
+        tensor = torch.nn.Parameter(torch.from_numpy(param.copy()))
+        tensor.grad = torch.from_numpy(grad)
+        optimizer = make_torch(torch, [tensor])
+        optimizer.step()
+        ours = param.copy()
+        make_ours(ours).step(grad)
+        agree(ours, tensor.detach().numpy(), 1e-5, 1e-7)
+        return optimizer.step
+
+    return prepare
+
+
+def class_rows(bench, peers, title, make_torch, make_ours, n_arrays):
+    table = bench.table(title)
+    for n, _ in SIZES:
+        param, grad = parameter_and_gradient(n)
+        contestants = peers.torch(torch_step(param, grad, make_torch, make_ours))
+        step = make_ours(param).step
+        ceiling = ("add", 4.0 * n * n_arrays) if n >= IN_CACHE else None
+        table.row(f"{n:,} parameters", lambda step=step, grad=grad: step(grad), contestants, ceiling=ceiling)
+    return table.rows
+
+
+def bench_adam_class(bench, peers):
+    rows = class_rows(
+        bench, peers, "optim.Adam, float32, a step",
+        lambda torch, tensors: torch.optim.Adam(tensors, lr=LR, fused=True),
+        lambda param: optim.Adam(param, lr=LR), ADAM_ARRAYS,
+    )
+    for row, (_, at_least) in zip(rows, SIZES, strict=True):
+        bench.target(f"optim.Adam f32, {row.work}, over torch's fused", row.ratio("torch"), at_least=at_least)
+
+
+def bench_sgd_class(bench, peers):
+    class_rows(
+        bench, peers, "optim.SGD with momentum, float32, a step",
+        lambda torch, tensors: torch.optim.SGD(tensors, lr=LR, momentum=0.9, fused=True),
+        lambda param: optim.SGD(param, lr=LR, momentum=0.9), SGD_ARRAYS,
+    )
+
+
+def torch_fused_adam_function(param, grad):
+    def prepare(torch):
+        tensors = [[torch.from_numpy(array)] for array in (param.copy(), grad, 0 * param, 0 * param)]
+        steps = [torch.tensor(1.0)]
+        options = {
+            "lr": LR, "beta1": 0.9, "beta2": 0.999, "weight_decay": 0.0, "eps": 1e-8, "amsgrad": False,
+            "maximize": False,
+        }
+        return lambda: torch._fused_adam_(*tensors, [], steps, **options)
+
+    return prepare
+
+
+def bench_adam_kernel(bench, peers):
+    table = bench.table("adam_update, float32")
+    for n, _ in SIZES[-2:]:
+        param, grad = parameter_and_gradient(n)
+        states = [[param.copy(), np.zeros_like(param), np.zeros_like(param)] for _ in range(2)]
+
+        def ours(state=states[0], grad=grad):
+            return kernels.adam_update(state[0], grad, *state[1:], step=1, lr=LR)
+
+        def numpy_call(state=states[1], grad=grad):
+            return reference.adam_update(state[0], grad, *state[1:], step=1, lr=LR)
+
+        ours()
+        numpy_call()
+        agree(states[0], states[1], 1e-5, 1e-7)
+        row = table.row(
+            f"{n:,} parameters", ours,
+            peers.numpy(numpy_call) + peers.torch(torch_fused_adam_function(param, grad)),
+        )
+    name = f"adam_update f32, {n:,} parameters, over torch._fused_adam_"
+    bench.target(name, row.ratio("torch"), at_least=1.3)
+
+
+def bench_sgd_kernel(bench, peers):
+    table = bench.table("sgd_update with momentum, float32")
+    for n, _ in SIZES[-2:]:
+        param, grad = parameter_and_gradient(n)
+        states = [[param.copy(), np.zeros_like(param)] for _ in range(2)]
+
+        def ours(state=states[0], grad=grad):
+            return kernels.sgd_update(state[0], grad, state[1], lr=LR, momentum=0.9)
+
+        def numpy_call(state=states[1], grad=grad):
+            return reference.sgd_update(state[0], grad, state[1], lr=LR, momentum=0.9)
+
+        ours()
+        numpy_call()
+        agree(states[0], states[1], 1e-5, 1e-7)
+        table.row(f"{n:,} parameters", ours, peers.numpy(numpy_call))

@@ -1,0 +1,265 @@
+"""Timing: several contestants of one piece of work, interleaved, and the tables of what came out.
+
+A row of a table is one piece of work.  Its contestants take turns, round after round, in an order that
+rotates, so that a machine that slows down slows all of them; each is given by the median of its rounds.  A
+peer enters once on one thread and once on all (peers.py) and counts with the better; fasttrain enters as
+it is by default.  Short calls are repeated until a sample is long enough to time.
+
+A target is what the project promises.  Shares of the machine's ceilings are worked out at the end, when
+the ceilings of the whole run are known; a share over 100 % means that a ceiling is wrong and fails the run.
+"""
+import dataclasses
+import gc
+import math
+import os
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+QUICK = os.environ.get("FASTTRAIN_BENCHMARK_QUICK", "0") not in ("", "0")
+
+# Seconds of a sample, and of all rounds of a row; rounds at least (and where a round is slow), and at most.
+SAMPLE_SECONDS, ROW_SECONDS = (0.0005, 0.02) if QUICK else (0.005, 6.0)
+MIN_ROUNDS, MIN_SLOW_ROUNDS, MAX_ROUNDS = (1, 1, 3) if QUICK else (5, 3, 25)
+# A round is slow from this on.
+SLOW_SECONDS = 8.0
+# Wait before each sample: longer than the threads of other libraries spin after their last call.
+SETTLE_SECONDS = 0.0 if QUICK else 0.03
+
+CEILING_NAMES = {
+    "fma_f32": "FMA peak (f32)",
+    "fma_f64": "FMA peak (f64)",
+    "read": "read bandwidth",
+    "copy": "copy bandwidth",
+    "add": "add bandwidth",
+}
+
+
+@dataclasses.dataclass
+class Contestant:
+    """One way to do a row's work; `set_threads`, if any, is called with `n_threads` before each sample."""
+
+    name: str
+    call: Callable[[], object]
+    n_threads: int | None = None
+    set_threads: Callable[[int], object] | None = None
+
+    def sample(self, n_calls):
+        """Seconds of one call, as the mean of n_calls in a row after one that is not timed."""
+        if self.set_threads is not None:
+            self.set_threads(self.n_threads)
+        call = self.call
+        if n_calls > 1:
+            call()
+        start = time.perf_counter()
+        for _ in range(n_calls):
+            call()
+        return (time.perf_counter() - start) / n_calls
+
+
+def race(contestants, between_rounds=None, seconds=None):
+    """Median seconds of a call of each contestant, in their order."""
+    counts, round_seconds = [], 0.0
+    for contestant in contestants:
+        first = contestant.sample(1)
+        once = first if first > 0.5 else min(contestant.sample(1) for _ in range(3))
+        counts.append(max(1, min(20_000, math.ceil(SAMPLE_SECONDS / max(once, 1e-9)))))
+        round_seconds += once * (counts[-1] + (counts[-1] > 1)) + SETTLE_SECONDS
+    least = MIN_SLOW_ROUNDS if round_seconds > SLOW_SECONDS else MIN_ROUNDS
+    budget = ROW_SECONDS if seconds is None or QUICK else seconds
+    n_rounds = max(least, min(MAX_ROUNDS, int(budget / round_seconds)))
+    samples = [[] for _ in contestants]
+    gc.collect()
+    gc.disable()
+    try:
+        for turn in range(n_rounds):
+            for step in range(len(contestants)):
+                i = (turn + step) % len(contestants)
+                time.sleep(SETTLE_SECONDS)
+                samples[i].append(contestants[i].sample(counts[i]))
+            if between_rounds is not None:
+                between_rounds()
+    finally:
+        gc.enable()
+    return [statistics.median(times) for times in samples]
+
+
+def agree(actual, expected, rtol, atol=0.0):
+    """Contestants must give the same answer before they are timed; sequences are compared item by item."""
+    if isinstance(expected, (tuple, list)):
+        assert len(actual) == len(expected)
+        for one, other in zip(actual, expected, strict=True):
+            agree(one, other, rtol, atol)
+    else:
+        np.testing.assert_allclose(np.asarray(actual), np.asarray(expected), rtol=rtol, atol=atol)
+
+
+def geometric_mean(values):
+    return math.exp(statistics.fmean(map(math.log, values)))
+
+
+class Row:
+    """One piece of work: median seconds of fasttrain and of each peer, and the ceiling it is held against."""
+
+    def __init__(self, work, seconds, peers, ceilings, ceiling):
+        self.work, self.seconds, self.peers = work, seconds, peers
+        self._ceilings, self._ceiling = ceilings, ceiling
+
+    def ratio(self, peer):
+        """How many times as long the peer takes; NaN where the peer is not installed."""
+        return self.peers.get(peer, math.nan) / self.seconds
+
+    def share(self):
+        """Fraction of the machine's ceiling, NaN without one."""
+        if self._ceiling is None or self._ceiling[0] not in self._ceilings.best:
+            return math.nan
+        kind, amount = self._ceiling
+        return amount / self.seconds / self._ceilings.best[kind]
+
+    def cells(self, peers):
+        yield self.work
+        yield format_seconds(self.seconds)
+        for peer in peers:
+            timed = peer in self.peers
+            yield f"{format_seconds(self.peers[peer])} ({self.ratio(peer):.2f}x)" if timed else "-"
+        share = self.share()
+        if self._ceiling is None or math.isnan(share):
+            yield "-"
+        else:
+            yield f"{100 * share:.0f} % of {CEILING_NAMES[self._ceiling[0]]}"
+
+
+@dataclasses.dataclass
+class Target:
+    """A promise: `measure()` is worked out at the end; `form` renders both numbers."""
+
+    work: str
+    measure: Callable[[], float]
+    at_least: float | None = None
+    at_most: float | None = None
+    form: str = "{:.2f}x"
+    in_quick: bool = False
+
+    def cells(self):
+        measured = self.measure()
+        yield self.work
+        if self.at_least is not None:
+            yield "at least " + self.form.format(self.at_least)
+        elif self.at_most is not None:
+            yield "at most " + self.form.format(self.at_most)
+        else:
+            yield "none at this CPU level"
+        yield "-" if math.isnan(measured) else self.form.format(measured)
+        yield self._verdict(measured)
+
+    def _verdict(self, measured):
+        if QUICK and not self.in_quick:
+            return "not judged (quick)"
+        if math.isnan(measured):
+            return "not measured"
+        if self.at_least is None and self.at_most is None:
+            return "-"
+        met = measured >= self.at_least if self.at_least is not None else measured <= self.at_most
+        return "met" if met else "missed"
+
+
+class Table:
+    """Rows of one kind."""
+
+    def __init__(self, title, bench):
+        self.title, self.rows, self._bench = title, [], bench
+
+    def row(self, work, ours, peers=(), *, ceiling=None, seconds=None):
+        """Time `ours`, a call, against contestants of other names.
+
+        ceiling is (kind, amount): what one call does, in operations or bytes.  seconds is the time to
+        spend, if not the usual.  Returns the row.
+        """
+        contestants = [Contestant("fasttrain", ours), *peers]
+        again = None if ceiling is None or QUICK else lambda: self._bench.ceilings.sample(ceiling[0])
+        times = race(contestants, again, seconds)
+        best = {}
+        for contestant, median in zip(contestants[1:], times[1:], strict=True):
+            best[contestant.name] = min(median, best.get(contestant.name, math.inf))
+        row = Row(work, times[0], best, self._bench.ceilings, ceiling)
+        self.rows.append(row)
+        return row
+
+    def ratio(self, peer, combine=geometric_mean):
+        """The rows' ratios to one peer, combined; NaN where it is not installed."""
+        ratios = [row.ratio(peer) for row in self.rows if peer in row.peers]
+        return combine(ratios) if ratios else math.nan
+
+    def grid(self):
+        """Header and rows of text."""
+        peers = list(dict.fromkeys(peer for row in self.rows for peer in row.peers))
+        lines = [list(row.cells(peers)) for row in self.rows]
+        header = ["work", "fasttrain", *peers, "share"]
+        if all(line[-1] == "-" for line in lines):
+            header, lines = header[:-1], [line[:-1] for line in lines]
+        return [header, *lines]
+
+
+class Bench:
+    """What a benchmark is given: the ceilings, and where its tables and targets go."""
+
+    def __init__(self, ceilings, level, n_threads):
+        self.ceilings, self.level, self.n_threads = ceilings, level, n_threads
+        self.tables, self.targets, self.facts = [], [], []
+
+    def table(self, title):
+        self.tables.append(Table(title, self))
+        return self.tables[-1]
+
+    def target(self, work, measure, **bound):
+        """Promise a number; see Target.  `measure` is called at the end, or is the number itself."""
+        self.targets.append(Target(work, measure if callable(measure) else lambda: measure, **bound))
+
+    def wrong_shares(self):
+        """Rows that are faster than the machine can be."""
+        return [
+            f"{table.title}, {row.work}: {100 * row.share():.1f} % of the ceiling"
+            for table in self.tables for row in table.rows if row.share() > 1.0
+        ]
+
+    def sections(self):
+        """(title, grid) of everything: the targets first, then the tables, then the ceilings."""
+        if self.targets:
+            lines = [list(target.cells()) for target in self.targets]
+            yield "Targets", [["work", "target", "measured", "verdict"], *lines]
+        for table in self.tables:
+            if table.rows:
+                yield table.title, table.grid()
+        if self.ceilings.best:
+            rates = [
+                [CEILING_NAMES[kind], f"{rate / 1e9:.1f}", "GFLOP/s" if kind.startswith("fma") else "GB/s"]
+                for kind, rate in self.ceilings.best.items()
+            ]
+            yield "Ceilings of this machine in this run", [["ceiling", "best", "unit"], *rates]
+
+
+def format_seconds(seconds):
+    for unit, factor in (("s", 1.0), ("ms", 1e3), ("µs", 1e6)):
+        if seconds * factor >= 1.0:
+            return f"{seconds * factor:.3g} {unit}"
+    return f"{seconds * 1e9:.3g} ns"
+
+
+def as_text(grid):
+    """Aligned columns, the first to the left."""
+    widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
+    lines = []
+    for cells in grid:
+        first, *rest = (cell.ljust(width) if i == 0 else cell.rjust(width)
+                        for i, (cell, width) in enumerate(zip(cells, widths, strict=True)))
+        lines.append("   ".join([first, *rest]).rstrip())
+    lines.insert(1, "-" * max(map(len, lines)))
+    return lines
+
+
+def as_markdown(grid):
+    header, *lines = grid
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    return ["| " + " | ".join(cells) + " |" for cells in (header, rule, *lines)]
