@@ -54,17 +54,14 @@ cdef cnp.ndarray real_array(object value, str name, int ndim):
     return array
 
 
-cdef cnp.ndarray label_array(object value, str name, int ndim):
+cdef cnp.ndarray int64_array(object value, str name, int ndim):
     cdef cnp.ndarray array = _array(value, name, ndim)
     cdef object dtype = (<object> array).dtype
     if dtype.kind != "i" or dtype.itemsize != 8:
         raise TypeError(
             f"{name} must have dtype int64, got {dtype}; {name}.astype(numpy.int64) converts"
         )
-    if not PyArray_ISBEHAVED_RO(array):
-        raise ValueError(
-            f"{name} must be aligned and in native byte order; {name}.astype(numpy.int64) converts"
-        )
+    _check_behaved(array, name)
     return array
 
 

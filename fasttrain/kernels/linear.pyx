@@ -406,7 +406,7 @@ def linear_value_and_grad(
 
     s.y_row_stride = 1
     if s.loss == _CROSS_ENTROPY:
-        y_array = checks.label_array(y, "y", 1)
+        y_array = checks.int64_array(y, "y", 1)
         checks.check_shape(y_array, "y", s.n_rows)
         checks.check_contiguous(y_array, "y")
     elif cnp.PyArray_NDIM(theta_array) == 1:

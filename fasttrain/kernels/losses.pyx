@@ -593,7 +593,7 @@ def cross_entropy_value_and_grad(
         job.loss = CROSS_ENTROPY_SOFT
         t = _targets(&job, target, z, "logits")
     else:
-        t = checks.label_array(target, "target", 1)
+        t = checks.int64_array(target, "target", 1)
         checks.check_shape(t, "target", job.n_rows)
         checks.check_contiguous(t, "target")
         job.labels = <const int64_t*> cnp.PyArray_DATA(t)
