@@ -32,6 +32,7 @@
 #define SIGMOID_REACH 120.0f             /* e^-x, and x e^-x, round to 0 */
 #define TANH_REACH 10.0f                 /* tanh rounds to 1 */
 #define ERFC_REACH 10.5f                 /* erfc rounds to 0 */
+#define GELU_REACH 14.8f                 /* x erfc(x / sqrt 2) rounds to 0; x / sqrt 2 <= ERFC_REACH */
 #else
 #define MANTISSA_BITS 52
 #define EXPONENT_BIAS 1023
@@ -53,6 +54,7 @@
 #define SIGMOID_REACH 760.0
 #define TANH_REACH 22.0
 #define ERFC_REACH 28.0
+#define GELU_REACH 39.5
 #endif
 
 /* (e^r - 1 - r) / r^2 for |r| <= 1.005 ln(2) / 2, weight |r| */
@@ -142,7 +144,9 @@ FT_INLINE VEC SUFFIX(ft_polynomial)(VEC x, const REAL *terms, int n_terms) {
 FT_INLINE VEC SUFFIX(ft_magnitude)(VEC x) { return (VEC)((IVEC)x & ~SIGN_BIT); }
 
 /* A result whose sign is that of x or whose value is +0. */
-FT_INLINE VEC SUFFIX(ft_with_sign_of)(VEC result, VEC x) { return (VEC)((IVEC)result | ((IVEC)x & SIGN_BIT)); }
+FT_INLINE VEC SUFFIX(ft_with_sign_of)(VEC result, VEC x) {
+    return (VEC)((IVEC)result | ((IVEC)x & SIGN_BIT));
+}
 
 /* n = x / ln 2 rounded; its bits, plus those of ROUNDER, in *code.  NaN stays NaN. */
 FT_INLINE VEC SUFFIX(ft_binary_exponent)(VEC x, IVEC *code) {
@@ -193,7 +197,7 @@ FT_INLINE VEC SUFFIX(ft_log_sum)(VEC f, VEC k, VEC correction) {
 /* x > 0 and normal is m 2^k with sqrt(1/2) <= m < sqrt(2) */
 FT_INLINE VEC SUFFIX(ft_split)(VEC x, VEC *k) {
     IVEC bits = (IVEC)x + (ONE_BITS - SQRT_HALF_BITS);
-    /* an integer below 2^MANTISSA_BITS in the low bits of 2^MANTISSA_BITS is that number plus 2^MANTISSA_BITS */
+    /* an integer in the mantissa of 2^MANTISSA_BITS is added to it */
     const REAL unit = (REAL)((INT)1 << MANTISSA_BITS);
     const INT unit_bits = (INT)(EXPONENT_BIAS + MANTISSA_BITS) << MANTISSA_BITS;
     *k = (VEC)((IVEC)((UVEC)bits >> MANTISSA_BITS) | unit_bits) - (unit + EXPONENT_BIAS);
@@ -209,14 +213,16 @@ FT_INLINE VEC SUFFIX(ft_product_error)(VEC a, VEC b, VEC product) {
     return ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low;
 }
 
-/* erfc(y) 2^-n for 0 <= y <= ERFC_REACH, given y^2 = square + square_low (square_low: of the order of
-   the rounding of a half-length number): e^(-y^2) G(t) / (y + 3/4), t = (y - 3) / (y + 3).  e^(-y^2), G and
+/* erfc(y) 2^-n for 0 <= y <= ERFC_REACH, and e^(-y^2) 2^-n in *power, given y^2 = square + square_low,
+   square without its last bits: e^(-y^2) G(t) / (y + 3/4), t = (y - 3) / (y + 3).  e^(-y^2), G and
    y + 3/4 carry their rounding errors along; all of them meet in one correction of the quotient. */
-FT_INLINE VEC SUFFIX(ft_erfc_part)(VEC y, VEC square, VEC square_low, VEC *n, IVEC *code) {
+FT_INLINE VEC SUFFIX(ft_erfc_part)(VEC y, VEC square, VEC square_low, VEC *power, VEC *n,
+                                       IVEC *code) {
     *n = SUFFIX(ft_binary_exponent)(-(square + square_low), code);
     VEC r = SUFFIX(ft_remainder)(-square, *n) - square_low;
     VEC r_exp = r + SUFFIX(ft_exp_tail)(r);
     VEC e = 1 + r_exp, e_low = r_exp - (e - 1);
+    *power = e;
 
     VEC inverse = 1 / (y + 3);
     VEC t = (y - 3) * inverse;
@@ -281,9 +287,10 @@ FT_INLINE VEC SUFFIX(ft_vec_log1p)(VEC x) {
     return SELECT((x > -1) & (x < infinity), result, special);
 }
 
-/* sigmoid(-|x|) / 2^n, with n and its code for ft_scale */
-FT_INLINE VEC SUFFIX(ft_sigmoid_of_minus)(VEC magnitude, VEC *n, IVEC *code) {
-    VEC y = MIN(BROADCAST((REAL)SIGMOID_REACH), magnitude);
+/* sigmoid(-y) 2^-n for y = |x|, no larger than SIGMOID_REACH, which comes back in *magnitude */
+FT_INLINE VEC SUFFIX(ft_sigmoid_of_minus)(VEC x, VEC *magnitude, VEC *n, IVEC *code) {
+    VEC y = MIN(BROADCAST((REAL)SIGMOID_REACH), SUFFIX(ft_magnitude)(x));
+    *magnitude = y;
     *n = SUFFIX(ft_binary_exponent)(-y, code);
     VEC s = SUFFIX(ft_scale)(BROADCAST(1), *n, *code);
     return SUFFIX(ft_sigmoid_part)(-SUFFIX(ft_remainder)(-y, *n), s);
@@ -291,7 +298,7 @@ FT_INLINE VEC SUFFIX(ft_sigmoid_of_minus)(VEC magnitude, VEC *n, IVEC *code) {
 
 FT_INLINE VEC SUFFIX(ft_vec_sigmoid)(VEC x) {
     IVEC code;
-    VEC n, part = SUFFIX(ft_sigmoid_of_minus)(SUFFIX(ft_magnitude)(x), &n, &code);
+    VEC n, magnitude, part = SUFFIX(ft_sigmoid_of_minus)(x, &magnitude, &n, &code);
     VEC lower = SUFFIX(ft_scale)(part, n, code);
     return SELECT(x > 0, 1 - lower, lower);
 }
@@ -305,7 +312,7 @@ FT_INLINE VEC SUFFIX(ft_vec_tanh)(VEC x) {
     VEC n = SUFFIX(ft_binary_exponent)(twice, &code);
     VEC s = SUFFIX(ft_power_of_two)(code, 0);
     VEC far = 1 - 2 * s * SUFFIX(ft_sigmoid_part)(-SUFFIX(ft_remainder)(twice, n), s);
-    return SELECT(magnitude < (REAL)0.55, near_zero, SUFFIX(ft_with_sign_of)(far, x));
+    return SUFFIX(ft_with_sign_of)(SELECT(magnitude < (REAL)0.55, near_zero, far), x);
 }
 
 /* erfc(|x|) */
@@ -313,7 +320,8 @@ FT_INLINE VEC SUFFIX(ft_erfc_of_magnitude)(VEC x) {
     IVEC code;
     VEC y = MIN(BROADCAST((REAL)ERFC_REACH), SUFFIX(ft_magnitude)(x));
     VEC y_high = (VEC)((IVEC)y & HIGH_HALF);
-    VEC n, part = SUFFIX(ft_erfc_part)(y, y_high * y_high, (y - y_high) * (y + y_high), &n, &code);
+    VEC n, power, square_low = (y - y_high) * (y + y_high);
+    VEC part = SUFFIX(ft_erfc_part)(y, y_high * y_high, square_low, &power, &n, &code);
     return SUFFIX(ft_scale)(part, n, code);
 }
 
@@ -326,6 +334,20 @@ FT_INLINE VEC SUFFIX(ft_vec_erf)(VEC x) {
     VEC near_zero = FMA(x, POLYNOMIAL(x * x, ft_erf_terms), x);
     VEC far = SUFFIX(ft_with_sign_of)(1 - SUFFIX(ft_erfc_of_magnitude)(x), x);
     return SELECT(SUFFIX(ft_magnitude)(x) < (REAL)0.75, near_zero, far);
+}
+
+/* Phi(-y) 2^-n, Phi the distribution function of the normal distribution, and its density at y times 2^-n
+   in *density, for y = |z|, no larger than GELU_REACH, which comes back in *magnitude.  y^2 / 2 is split as
+   for erfc, since an error of y / sqrt 2 would grow by y^2. */
+FT_INLINE VEC SUFFIX(ft_normal_part)(VEC z, VEC *magnitude, VEC *density, VEC *n, IVEC *code) {
+    VEC y = MIN(BROADCAST((REAL)GELU_REACH), SUFFIX(ft_magnitude)(z));
+    VEC y_high = (VEC)((IVEC)y & HIGH_HALF);
+    VEC square = (REAL)0.5 * y_high * y_high, square_low = (REAL)0.5 * (y - y_high) * (y + y_high);
+    VEC scaled = y * (REAL)0.70710678118654752440;
+    VEC power, part = SUFFIX(ft_erfc_part)(scaled, square, square_low, &power, n, code);
+    *magnitude = y;
+    *density = power * (REAL)0.39894228040143267794;
+    return (REAL)0.5 * part;
 }
 
 /* ---- functions of an array ------------------------------------------------------------------------ */
@@ -343,8 +365,10 @@ FT_INLINE void SUFFIX(ft_store_up_to)(REAL *y, ptrdiff_t count, VEC v) {
 
 #define FT_DEFINE_ARRAY_FUNCTION(name)                                                                   \
     static void SUFFIX(ft_##name)(ptrdiff_t n, const REAL *x, REAL *y) {                                 \
-        for (ptrdiff_t i = 0; i < n; i += LANES)                                                         \
-            SUFFIX(ft_store_up_to)(y + i, n - i, SUFFIX(ft_vec_##name)(SUFFIX(ft_load_up_to)(x + i, n - i))); \
+        for (ptrdiff_t i = 0; i < n; i += LANES) {                                                       \
+            VEC v = SUFFIX(ft_load_up_to)(x + i, n - i);                                                 \
+            SUFFIX(ft_store_up_to)(y + i, n - i, SUFFIX(ft_vec_##name)(v));                              \
+        }                                                                                                \
     }
 
 FT_DEFINE_ARRAY_FUNCTION(exp)
@@ -379,3 +403,4 @@ FT_DEFINE_ARRAY_FUNCTION(erfc)
 #undef SIGMOID_REACH
 #undef TANH_REACH
 #undef ERFC_REACH
+#undef GELU_REACH
