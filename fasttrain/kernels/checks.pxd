@@ -7,6 +7,8 @@ cimport numpy as cnp
 cdef cnp.ndarray real_array(object value, str name, int ndim)
 # The same, and of the dtype of `like`.
 cdef cnp.ndarray real_array_like(object value, str name, int ndim, cnp.ndarray like, str like_name)
+# value as an ndarray of int64, native byte order, aligned.
+cdef cnp.ndarray label_array(object value, str name, int ndim)
 # Shape; a negative size is not checked.
 cdef int check_shape(cnp.ndarray array, str name, Py_ssize_t size0, Py_ssize_t size1=*) except -1
 # C-contiguous.

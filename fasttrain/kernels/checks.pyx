@@ -49,6 +49,20 @@ cdef cnp.ndarray real_array(object value, str name, int ndim):
     return array
 
 
+cdef cnp.ndarray label_array(object value, str name, int ndim):
+    cdef cnp.ndarray array = _array(value, name, ndim)
+    cdef object dtype = (<object> array).dtype
+    if dtype.kind != "i" or dtype.itemsize != 8:
+        raise TypeError(
+            f"{name} must have dtype int64, got {dtype}; {name}.astype(numpy.int64) converts"
+        )
+    if not PyArray_ISBEHAVED_RO(array):
+        raise ValueError(
+            f"{name} must be aligned and in native byte order; {name}.astype(numpy.int64) converts"
+        )
+    return array
+
+
 cdef cnp.ndarray real_array_like(object value, str name, int ndim, cnp.ndarray like, str like_name):
     cdef cnp.ndarray array = real_array(value, name, ndim)
     if cnp.PyArray_TYPE(array) != cnp.PyArray_TYPE(like):

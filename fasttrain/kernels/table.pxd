@@ -29,6 +29,8 @@ cdef extern from "simd/table.h" nogil:
         void (*math[8])(Py_ssize_t n, const float* x, float* y) noexcept nogil
         void (*linear_predict)(Py_ssize_t n_rows, Py_ssize_t n_features, const float* x, Py_ssize_t x_row_stride, const float* theta, float intercept, float* z) noexcept nogil
         void (*linear_gradient)(Py_ssize_t n_rows, Py_ssize_t n_features, const float* x, Py_ssize_t x_row_stride, const float* residual, float* grad) noexcept nogil
+        Py_ssize_t (*total_weight)(Py_ssize_t n_rows, Py_ssize_t n_classes, const int64_t* labels, const float* target, Py_ssize_t target_row_stride,
+                                   const float* class_weight, const float* row_weight, int64_t ignore_index, double* total) noexcept nogil
         Py_ssize_t (*squared_error)(Py_ssize_t n_rows, Py_ssize_t n_columns, const float* prediction, Py_ssize_t prediction_row_stride,
                                     const float* target, Py_ssize_t target_row_stride, const float* row_weight, double factor,
                                     double scale, float* grad, Py_ssize_t grad_row_stride, double* value) noexcept nogil
@@ -63,6 +65,8 @@ cdef extern from "simd/table.h" nogil:
         void (*math[8])(Py_ssize_t n, const double* x, double* y) noexcept nogil
         void (*linear_predict)(Py_ssize_t n_rows, Py_ssize_t n_features, const double* x, Py_ssize_t x_row_stride, const double* theta, double intercept, double* z) noexcept nogil
         void (*linear_gradient)(Py_ssize_t n_rows, Py_ssize_t n_features, const double* x, Py_ssize_t x_row_stride, const double* residual, double* grad) noexcept nogil
+        Py_ssize_t (*total_weight)(Py_ssize_t n_rows, Py_ssize_t n_classes, const int64_t* labels, const double* target, Py_ssize_t target_row_stride,
+                                   const double* class_weight, const double* row_weight, int64_t ignore_index, double* total) noexcept nogil
         Py_ssize_t (*squared_error)(Py_ssize_t n_rows, Py_ssize_t n_columns, const double* prediction, Py_ssize_t prediction_row_stride,
                                     const double* target, Py_ssize_t target_row_stride, const double* row_weight, double factor,
                                     double scale, double* grad, Py_ssize_t grad_row_stride, double* value) noexcept nogil

@@ -23,7 +23,8 @@
         .math = {ft_exp_##S, ft_expm1_##S, ft_log_##S, ft_log1p_##S, ft_tanh_##S, ft_sigmoid_##S,        \
                  ft_erf_##S, ft_erfc_##S},                                                               \
         .linear_predict = ft_linear_predict_##S, .linear_gradient = ft_linear_gradient_##S,              \
-        .squared_error = ft_squared_error_##S, .bce_logits = ft_bce_logits_##S,                          \
+        .total_weight = ft_total_weight_##S, .squared_error = ft_squared_error_##S,                      \
+        .bce_logits = ft_bce_logits_##S,                                                                 \
         .bce_probabilities = ft_bce_probabilities_##S, .cross_entropy = ft_cross_entropy_##S,            \
         .cross_entropy_soft = ft_cross_entropy_soft_##S, .softmax = ft_softmax_##S,                      \
         .sgd_update = ft_sgd_update_##S, .adam_update = ft_adam_update_##S,        \

@@ -14,3 +14,8 @@
 #undef FMA
 #undef SQRT
 #undef SUM
+#undef MAX
+#undef MAX_LANE
+#undef FIRST_LANES
+#undef KEEP
+#undef ANY

@@ -83,7 +83,14 @@ typedef struct {
         /* ---- loss.h: each returns the position of the first bad row, or -1; adds the weighted sum of  \
            losses to *value; writes grad = scale * weight * d loss / d prediction, unless grad is NULL.  \
            row_weight (n_rows,) or NULL.  grad may be the prediction. ---- */                            \
-        /* factor (p - t)^2, d/dp = 2 factor (p - t) */                                                  \
+        /* *total += the sum over rows of row_weight * w, where w is the class_weight of the row's label \
+           (0 for ignore_index), or the sum of class_weight * target, or 1 where both are NULL; returns  \
+           the first row with a bad label or a weight that is not finite, or -1 */                       \
+        ptrdiff_t (*total_weight)(ptrdiff_t n_rows, ptrdiff_t n_classes,                                 \
+                                  const int64_t *labels /* or NULL */, const T *target /* or NULL */,    \
+                                  ptrdiff_t target_row_stride, const T *class_weight,                    \
+                                  const T *row_weight, int64_t ignore_index, double *total);             \
+        /* factor (p - t)^2, d/dp = 2 factor (p - t); t finite */                                        \
         ptrdiff_t (*squared_error)(ptrdiff_t n_rows, ptrdiff_t n_columns, const T *prediction,           \
                                    ptrdiff_t prediction_row_stride, const T *target,                     \
                                    ptrdiff_t target_row_stride, const T *row_weight, double factor,      \

@@ -174,9 +174,62 @@ FT_INLINE f64v ft_load_pieces(const char *from, ptrdiff_t stride) {
             for (int lane = 0; lane < width; lane++)                                                 \
                 part[lane] += part[lane + width];                                                    \
         return part[0];                                                                              \
+    }                                                                                                \
+    /* The larger of two lanes; b where a is NaN or b is. */                                         \
+    FT_INLINE S##v ft_max_##S(S##v a, S##v b) {                                                      \
+        S##v r;                                                                                      \
+        for (int lane = 0; lane < FT_LANES_##S; lane++)                                              \
+            r[lane] = a[lane] > b[lane] ? a[lane] : b[lane];                                         \
+        return r;                                                                                    \
+    }                                                                                                \
+    /* The largest lane of a vector without NaN. */                                                  \
+    FT_INLINE T ft_max_lane_##S(S##v v) {                                                            \
+        T part[FT_LANES_##S];                                                                        \
+        memcpy(part, &v, sizeof part);                                                               \
+        for (int width = FT_LANES_##S / 2; width > 0; width /= 2)                                    \
+            for (int lane = 0; lane < width; lane++)                                                 \
+                part[lane] = part[lane] > part[lane + width] ? part[lane] : part[lane + width];      \
+        return part[0];                                                                              \
+    }                                                                                                \
+    /* All ones in the first `count` lanes. */                                                       \
+    FT_INLINE IS##v ft_first_lanes_##S(ptrdiff_t count) {                                            \
+        IS##v r;                                                                                     \
+        for (int lane = 0; lane < FT_LANES_##S; lane++)                                              \
+            r[lane] = lane < count ? -1 : 0;                                                         \
+        return r;                                                                                    \
+    }                                                                                                \
+    /* v where the mask is, 0 elsewhere. */                                                          \
+    FT_INLINE S##v ft_keep_##S(IS##v mask, S##v v) { return (S##v)(mask & (IS##v)v); }               \
+    FT_INLINE int ft_any_##S(IS##v mask) {                                                           \
+        uint64_t part[FT_VECTOR_BYTES / 8], any = 0;                                                 \
+        memcpy(part, &mask, sizeof part);                                                            \
+        for (int i = 0; i < FT_VECTOR_BYTES / 8; i++)                                                \
+            any |= part[i];                                                                          \
+        return any != 0;                                                                             \
     }
 
 FT_DEFINE_VECTOR_OPS(f32, float, i32, __builtin_fmaf, __builtin_sqrtf)
 FT_DEFINE_VECTOR_OPS(f64, double, i64, __builtin_fma, __builtin_sqrt)
+
+/* Running sums in double of vectors of either type: one lane of double for each lane that comes in. */
+typedef struct {
+    f64v low, high;
+} ft_sums_f32;
+typedef struct {
+    f64v low;
+} ft_sums_f64;
+
+FT_INLINE void ft_sums_add_f32(ft_sums_f32 *sums, f32v v) {
+    f64v low, high;
+    for (int lane = 0; lane < FT_LANES_f64; lane++) {
+        low[lane] = v[lane];
+        high[lane] = v[lane + FT_LANES_f64];
+    }
+    sums->low += low;
+    sums->high += high;
+}
+FT_INLINE void ft_sums_add_f64(ft_sums_f64 *sums, f64v v) { sums->low += v; }
+FT_INLINE double ft_sums_total_f32(ft_sums_f32 sums) { return ft_sum_f64(sums.low + sums.high); }
+FT_INLINE double ft_sums_total_f64(ft_sums_f64 sums) { return ft_sum_f64(sums.low); }
 
 #endif
