@@ -14,6 +14,7 @@ from fasttrain.kernels.losses import (
     softmax,
 )
 from fasttrain.kernels.metrics import confusion_matrix
+from fasttrain.kernels.optim import adam_update, sgd_update
 from fasttrain.kernels.runtime import available_cpu_levels, cpu_level
 from fasttrain.kernels.vector_math import (
     activation_backward,
@@ -52,3 +53,4 @@ __all__ = [
     "softmax",
     "tanh",
 ]
+__all__ = ["adam_update", "available_cpu_levels", "cpu_level", "sgd_update"]

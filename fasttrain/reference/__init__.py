@@ -45,3 +45,6 @@ __all__ = [
     "softmax",
     "tanh",
 ]
+from fasttrain.reference.optim import adam_update, sgd_update
+
+__all__ = ["adam_update", "sgd_update"]
