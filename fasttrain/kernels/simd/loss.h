@@ -70,9 +70,9 @@ FT_INLINE VEC SUFFIX(ft_elementwise)(int loss, VEC p, VEC t, VEC pos_weight, VEC
 
 /* One run of n elements; the weights are arrays (n,), or constants where the array is NULL.
    Returns the first element that must not be passed, or -1. */
-FT_INLINE ptrdiff_t SUFFIX(ft_elementwise_run)(int loss, ptrdiff_t n, const REAL *prediction, const REAL *target,
-                                               const REAL *weights, VEC weight, const REAL *pos_weights,
-                                               VEC pos_weight, VEC scale, REAL *grad,
+FT_INLINE ptrdiff_t SUFFIX(ft_elementwise_run)(int loss, ptrdiff_t n, const REAL *prediction,
+                                               const REAL *target, const REAL *weights, VEC weight,
+                                               const REAL *pos_weights, VEC pos_weight, VEC scale, REAL *grad,
                                                SUFFIX(ft_sums) *sums, IVEC *bad) {
     for (ptrdiff_t i = 0, stop; i < n; i = stop) {
         VEC part = {0};
@@ -107,8 +107,8 @@ FT_INLINE ptrdiff_t SUFFIX(ft_elementwise_run)(int loss, ptrdiff_t n, const REAL
 static ptrdiff_t SUFFIX(ft_first_bad_row)(int loss, ptrdiff_t n_rows, ptrdiff_t n_columns,
                                           const REAL *prediction, ptrdiff_t prediction_row_stride,
                                           const REAL *target, ptrdiff_t target_row_stride, ptrdiff_t from) {
-    for (ptrdiff_t row = from / n_columns; row < n_rows; row++)
-        for (ptrdiff_t column = row == from / n_columns ? from % n_columns : 0; column < n_columns; column++) {
+    for (ptrdiff_t row = from / n_columns, column = from % n_columns; row < n_rows; row++, column = 0)
+        for (; column < n_columns; column++) {
             REAL t = target[row * target_row_stride + column];
             REAL p = prediction[row * prediction_row_stride + column];
             if (loss == FT_SQUARED_ERROR ? t - t != 0 : !(t >= 0 && t <= 1))
@@ -153,8 +153,8 @@ FT_INLINE ptrdiff_t SUFFIX(ft_elementwise_rows)(int loss, ptrdiff_t n_rows, ptrd
             loss, run, prediction + row * prediction_row_stride, target + row * target_row_stride, weights,
             weight, pos_weight, pos, scales, grad == NULL ? NULL : grad + row * grad_row_stride, &sums, &bad);
         if (stopped >= 0)
-            return SUFFIX(ft_first_bad_row)(loss, n_rows, n_columns, prediction, prediction_row_stride, target,
-                                            target_row_stride, row * n_columns + stopped);
+            return SUFFIX(ft_first_bad_row)(loss, n_rows, n_columns, prediction, prediction_row_stride,
+                                            target, target_row_stride, row * n_columns + stopped);
     }
     if (ANY(bad))
         return SUFFIX(ft_first_bad_row)(loss, n_rows, n_columns, prediction, prediction_row_stride, target,
@@ -165,8 +165,9 @@ FT_INLINE ptrdiff_t SUFFIX(ft_elementwise_rows)(int loss, ptrdiff_t n_rows, ptrd
 
 static ptrdiff_t SUFFIX(ft_squared_error)(ptrdiff_t n_rows, ptrdiff_t n_columns, const REAL *prediction,
                                           ptrdiff_t prediction_row_stride, const REAL *target,
-                                          ptrdiff_t target_row_stride, const REAL *row_weight, double factor,
-                                          double scale, REAL *grad, ptrdiff_t grad_row_stride, double *value) {
+                                          ptrdiff_t target_row_stride, const REAL *row_weight,
+                                          double factor, double scale, REAL *grad, ptrdiff_t grad_row_stride,
+                                          double *value) {
     return SUFFIX(ft_elementwise_rows)(FT_SQUARED_ERROR, n_rows, n_columns, prediction, prediction_row_stride,
                                        target, target_row_stride, row_weight, NULL, factor,
                                        2 * factor * scale, grad, grad_row_stride, value);
@@ -184,8 +185,9 @@ static ptrdiff_t SUFFIX(ft_bce_logits)(ptrdiff_t n_rows, ptrdiff_t n_columns, co
 
 static ptrdiff_t SUFFIX(ft_bce_probabilities)(ptrdiff_t n_rows, ptrdiff_t n_columns, const REAL *probability,
                                               ptrdiff_t probability_row_stride, const REAL *target,
-                                              ptrdiff_t target_row_stride, const REAL *row_weight, double scale,
-                                              REAL *grad, ptrdiff_t grad_row_stride, double *value) {
+                                              ptrdiff_t target_row_stride, const REAL *row_weight,
+                                              double scale, REAL *grad, ptrdiff_t grad_row_stride,
+                                              double *value) {
     return SUFFIX(ft_elementwise_rows)(FT_BCE_PROBABILITIES, n_rows, n_columns, probability,
                                        probability_row_stride, target, target_row_stride, row_weight, NULL, 1,
                                        scale, grad, grad_row_stride, value);
@@ -227,7 +229,7 @@ FT_INLINE VEC SUFFIX(ft_share)(int kind, const SUFFIX(ft_shares) *shares, const 
    logit, and computing it costs most processors dear. */
 FT_INLINE VEC SUFFIX(ft_exp_or_zero)(VEC x) {
     const VEC lowest = BROADCAST(REAL_IS_FLOAT ? -87 : -708);
-    return KEEP(~(x < lowest), SUFFIX(ft_vec_exp)(SELECT(x < lowest, lowest, x)));
+    return KEEP(~(x < lowest), SUFFIX(ft_vec_exp)(MAX(lowest, x)));
 }
 
 /* grad (n,) = factor * d loss / d z, or the probabilities for FT_SOFTMAX; grad may be z, or NULL. */
@@ -301,7 +303,8 @@ FT_INLINE SUFFIX(ft_row) SUFFIX(ft_softmax_row)(int kind, ptrdiff_t n, const REA
             at_label += row.mass * e * per_sum - weight * (double)shares->spread[0];
         }
     }
-    const VEC slope = BROADCAST((REAL)(factor * (hard + row.mass) * per_sum)), factors = BROADCAST((REAL)factor);
+    const VEC factors = BROADCAST((REAL)factor);
+    const VEC slope = BROADCAST((REAL)(factor * (hard + row.mass) * per_sum));
 #define FT_STEP(count, e)                                                                                \
     VEC g = slope * (e);                                                                                 \
     if (shared)                                                                                          \
@@ -343,7 +346,8 @@ FT_INLINE void SUFFIX(ft_softmax_group)(int kind, ptrdiff_t n, ptrdiff_t n_class
     const int labelled = kind == FT_HARD || kind == FT_SMOOTH, shared = kind == FT_SMOOTH || kind == FT_SOFT;
     const IVEC used = FIRST_LANES(n) & (label >= 0);
     VEC e[FT_FEW_CLASSES], share[FT_FEW_CLASSES];
-    VEC maximum = BROADCAST(-(REAL)__builtin_inf()); /* NaN gives way; it comes back through the differences */
+    /* NaN gives way to the others; it comes back through the differences */
+    VEC maximum = BROADCAST(-(REAL)__builtin_inf());
     for (ptrdiff_t c = 0; c < n_classes; c++) {
         e[c] = SUFFIX(ft_column)(n, logits, logits_row_stride, c);
         maximum = MAX(e[c], maximum);
@@ -386,7 +390,10 @@ FT_INLINE void SUFFIX(ft_softmax_group)(int kind, ptrdiff_t n, ptrdiff_t n_class
     const VEC per_sum = one / (one + excess), factor = BROADCAST(scale) * weight;
     const VEC slope = factor * (hard + mass) * per_sum;
     /* p_y - 1 = -(sum of the other p), which does not cancel */
-    VEC at_label = factor * ((zero - hard * ((one - e_label) + excess) * per_sum) + mass * (e_label * per_sum));
+    VEC at_label = zero - hard * ((one - e_label) + excess) * per_sum;
+    if (shared)
+        at_label += mass * (e_label * per_sum);
+    at_label *= factor;
     for (ptrdiff_t c = 0; c < n_classes; c++) {
         VEC g = slope * e[c];
         if (labelled)
@@ -454,8 +461,9 @@ FT_INLINE ptrdiff_t SUFFIX(ft_cross_entropy_rows)(int kind, ptrdiff_t n_rows, pt
                 continue;
             }
             rows[lane] = SUFFIX(ft_softmax_row)(kind, n_classes, z + lane * logits_row_stride,
-                                                kind == FT_SOFT ? t + lane * target_row_stride : NULL, &shares,
-                                                label[lane], hard[lane], scale * weight[lane], row_grad, &bad);
+                                                kind == FT_SOFT ? t + lane * target_row_stride : NULL,
+                                                &shares, label[lane], hard[lane], scale * weight[lane],
+                                                row_grad, &bad);
             log_sum[lane] = (REAL)rows[lane].excess;
         }
         STORE(log_sum, SUFFIX(ft_vec_log1p)(LOAD(log_sum)));
@@ -479,15 +487,15 @@ FT_INLINE ptrdiff_t SUFFIX(ft_cross_entropy_rows)(int kind, ptrdiff_t n_rows, pt
 static ptrdiff_t SUFFIX(ft_cross_entropy)(ptrdiff_t n_rows, ptrdiff_t n_classes, const REAL *logits,
                                           ptrdiff_t logits_row_stride, const int64_t *labels,
                                           const REAL *class_weight, const REAL *row_weight,
-                                          double label_smoothing, int64_t ignore_index, double scale, REAL *grad,
-                                          ptrdiff_t grad_row_stride, double *value) {
+                                          double label_smoothing, int64_t ignore_index, double scale,
+                                          REAL *grad, ptrdiff_t grad_row_stride, double *value) {
     if (label_smoothing == 0)
-        return SUFFIX(ft_cross_entropy_rows)(FT_HARD, n_rows, n_classes, logits, logits_row_stride, labels, NULL,
-                                             0, class_weight, row_weight, 0, ignore_index, scale, grad,
+        return SUFFIX(ft_cross_entropy_rows)(FT_HARD, n_rows, n_classes, logits, logits_row_stride, labels,
+                                             NULL, 0, class_weight, row_weight, 0, ignore_index, scale, grad,
                                              grad_row_stride, value);
-    return SUFFIX(ft_cross_entropy_rows)(FT_SMOOTH, n_rows, n_classes, logits, logits_row_stride, labels, NULL, 0,
-                                         class_weight, row_weight, label_smoothing, ignore_index, scale, grad,
-                                         grad_row_stride, value);
+    return SUFFIX(ft_cross_entropy_rows)(FT_SMOOTH, n_rows, n_classes, logits, logits_row_stride, labels,
+                                         NULL, 0, class_weight, row_weight, label_smoothing, ignore_index,
+                                         scale, grad, grad_row_stride, value);
 }
 
 static ptrdiff_t SUFFIX(ft_cross_entropy_soft)(ptrdiff_t n_rows, ptrdiff_t n_classes, const REAL *logits,
@@ -498,8 +506,8 @@ static ptrdiff_t SUFFIX(ft_cross_entropy_soft)(ptrdiff_t n_rows, ptrdiff_t n_cla
     if (n_classes <= 0)
         return -1;
     return SUFFIX(ft_cross_entropy_rows)(FT_SOFT, n_rows, n_classes, logits, logits_row_stride, NULL, target,
-                                         target_row_stride, class_weight, row_weight, label_smoothing, 0, scale,
-                                         grad, grad_row_stride, value);
+                                         target_row_stride, class_weight, row_weight, label_smoothing, 0,
+                                         scale, grad, grad_row_stride, value);
 }
 
 static void SUFFIX(ft_softmax)(ptrdiff_t n_rows, ptrdiff_t n_classes, const REAL *x, ptrdiff_t x_row_stride,
@@ -522,8 +530,8 @@ static void SUFFIX(ft_softmax)(ptrdiff_t n_rows, ptrdiff_t n_classes, const REAL
 
 static ptrdiff_t SUFFIX(ft_total_weight)(ptrdiff_t n_rows, ptrdiff_t n_classes, const int64_t *labels,
                                          const REAL *target, ptrdiff_t target_row_stride,
-                                         const REAL *class_weight, const REAL *row_weight, int64_t ignore_index,
-                                         double *total) {
+                                         const REAL *class_weight, const REAL *row_weight,
+                                         int64_t ignore_index, double *total) {
     double sum = 0;
     if (class_weight == NULL && row_weight == NULL && target == NULL) {
         /* a count; its labels are checked where they are used */
