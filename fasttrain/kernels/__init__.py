@@ -9,6 +9,18 @@ from fasttrain.kernels.linear import linear_value_and_grad
 from fasttrain.kernels.losses import bce_value_and_grad, cross_entropy_value_and_grad, mse_value_and_grad
 from fasttrain.kernels.metrics import confusion_matrix
 from fasttrain.kernels.runtime import available_cpu_levels, cpu_level
+from fasttrain.kernels.vector_math import (
+    activation_backward,
+    activation_forward,
+    erf,
+    erfc,
+    exp,
+    expm1,
+    log,
+    log1p,
+    sigmoid,
+    tanh,
+)
 
 __all__ = [
     "available_cpu_levels",
@@ -21,4 +33,16 @@ __all__ = [
     "linear_value_and_grad",
     "matmul",
     "mse_value_and_grad",
+    "activation_backward",
+    "activation_forward",
+    "available_cpu_levels",
+    "cpu_level",
+    "erf",
+    "erfc",
+    "exp",
+    "expm1",
+    "log",
+    "log1p",
+    "sigmoid",
+    "tanh",
 ]

@@ -169,7 +169,8 @@ cdef void _pack_rows(const real* parameters, const program_step* step, real* pac
     cdef Py_ssize_t panel = _panel(pack), column, width, n = step.n_out
     cdef const real* weight = parameters + step.weight + row * n
     if step.packed >= 0:
-        for column in range(0, n, panel):
+        column = 0
+        while column < n:
             width = n - column if n - column < panel else panel
             if real is float:
                 f32().pack_panels(end - row, width, weight + column, n, 1,
@@ -177,6 +178,7 @@ cdef void _pack_rows(const real* parameters, const program_step* step, real* pac
             else:
                 f64().pack_panels(end - row, width, weight + column, n, 1,
                                   pack + step.packed + column * step.n_in + row * panel)
+            column += panel
     if step.turned >= 0:
         if real is float:
             f32().pack_panels(n, end - row, weight, 1, n, pack + step.turned + row * n)

@@ -10,11 +10,11 @@ cdef extern from "simd/table.h" nogil:
         FT_COUNT_LANES, FT_WEIGHT_LANES
 
     ctypedef struct ft_sgd_scalars:
-        double lr, momentum, dampening, weight_decay
+        double lr, momentum, grad_factor, weight_decay
         int nesterov, first_step
 
     ctypedef struct ft_adam_scalars:
-        double step_size, beta1, beta2, eps, root_scale, weight_decay, decay_factor
+        double step_size, beta1, beta2, eps, weight_decay, decay_factor
 
     ctypedef struct ft_ops_f32:
         Py_ssize_t tile_rows, tile_columns, pack_rows, pack_depth, block_depth

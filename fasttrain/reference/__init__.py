@@ -9,4 +9,28 @@ __all__ = [
     "cross_entropy_value_and_grad",
     "linear_value_and_grad",
     "mse_value_and_grad",
+from fasttrain.reference.vector_math import (
+    activation_backward,
+    activation_forward,
+    erf,
+    erfc,
+    exp,
+    expm1,
+    log,
+    log1p,
+    sigmoid,
+    tanh,
+)
+
+__all__ = [
+    "activation_backward",
+    "activation_forward",
+    "erf",
+    "erfc",
+    "exp",
+    "expm1",
+    "log",
+    "log1p",
+    "sigmoid",
+    "tanh",
 ]

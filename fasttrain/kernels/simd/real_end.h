@@ -2,6 +2,7 @@
 #undef VEC
 #undef INT
 #undef IVEC
+#undef UVEC
 #undef LANES
 #undef SUFFIX
 #undef REAL_IS_FLOAT
@@ -11,6 +12,8 @@
 #undef STORE_PARTIAL
 #undef BROADCAST
 #undef SELECT
+#undef MIN
+#undef MAX
 #undef FMA
 #undef SQRT
 #undef SUM

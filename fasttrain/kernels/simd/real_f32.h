@@ -3,6 +3,7 @@
 #define VEC f32v
 #define INT int32_t
 #define IVEC i32v
+#define UVEC u32v
 #define LANES FT_LANES_f32
 #define SUFFIX(name) name##_f32
 #define REAL_IS_FLOAT 1
@@ -12,6 +13,8 @@
 #define STORE_PARTIAL ft_store_partial_f32
 #define BROADCAST ft_broadcast_f32
 #define SELECT ft_select_f32
+#define MIN ft_min_f32
+#define MAX ft_max_f32
 #define FMA ft_fma_f32
 #define SQRT ft_sqrt_f32
 #define SUM ft_sum_f32

@@ -3,6 +3,7 @@
 #define VEC f64v
 #define INT int64_t
 #define IVEC i64v
+#define UVEC u64v
 #define LANES FT_LANES_f64
 #define SUFFIX(name) name##_f64
 #define REAL_IS_FLOAT 0
@@ -12,6 +13,8 @@
 #define STORE_PARTIAL ft_store_partial_f64
 #define BROADCAST ft_broadcast_f64
 #define SELECT ft_select_f64
+#define MIN ft_min_f64
+#define MAX ft_max_f64
 #define FMA ft_fma_f64
 #define SQRT ft_sqrt_f64
 #define SUM ft_sum_f64

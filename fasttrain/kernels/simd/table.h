@@ -29,15 +29,16 @@ enum {
 
 /* Scalars of one optimizer step: computed once, in double, by the caller. */
 typedef struct {
-    double lr, momentum, dampening, weight_decay; /* weight decay is added to the gradient */
-    int nesterov, first_step;                     /* first step: the buffer starts as the gradient */
+    double lr, momentum;
+    double grad_factor;       /* 1 - dampening; 1 at the first step */
+    double weight_decay;      /* added to the gradient */
+    int nesterov, first_step; /* first step: the buffer starts as the gradient */
 } ft_sgd_scalars;
 
 typedef struct {
-    double step_size;       /* lr / (1 - beta1^t), or lr without bias correction */
+    double step_size;       /* lr sqrt(1 - beta2^t) / (1 - beta1^t), or lr without bias correction */
     double beta1, beta2;
-    double eps;             /* added to the root, after the correction */
-    double root_scale;      /* 1 / sqrt(1 - beta2^t), or 1 */
+    double eps;             /* added to the uncorrected root: eps sqrt(1 - beta2^t), or eps */
     double weight_decay;    /* L2: added to the gradient; 0 for none */
     double decay_factor;    /* decoupled: theta *= decay_factor first, 1 - lr * decay; 1 for none */
 } ft_adam_scalars;

@@ -28,6 +28,8 @@ typedef float f32v __attribute__((vector_size(FT_VECTOR_BYTES)));
 typedef double f64v __attribute__((vector_size(FT_VECTOR_BYTES)));
 typedef int32_t i32v __attribute__((vector_size(FT_VECTOR_BYTES)));
 typedef int64_t i64v __attribute__((vector_size(FT_VECTOR_BYTES)));
+typedef uint32_t u32v __attribute__((vector_size(FT_VECTOR_BYTES)));
+typedef uint64_t u64v __attribute__((vector_size(FT_VECTOR_BYTES)));
 typedef float f32u __attribute__((vector_size(FT_VECTOR_BYTES), aligned(4), may_alias));
 typedef double f64u __attribute__((vector_size(FT_VECTOR_BYTES), aligned(8), may_alias));
 
@@ -143,14 +145,57 @@ FT_INLINE f64v ft_load_pieces(const char *from, ptrdiff_t stride) {
 #define FT_LOW_PAIRS(S, a, b) __builtin_shufflevector(a, b, FT_LOW_PAIRS_##S)
 #define FT_HIGH_PAIRS(S, a, b) __builtin_shufflevector(a, b, FT_HIGH_PAIRS_##S)
 
+/*
+ * select: yes where the mask is -1, no where it is 0.  min, max: b where either is NaN.  x86 has one
+ * instruction for each; GCC finds only the AVX-512 select from plain vector code.
+ */
+#if FT_VECTOR_BYTES == 64 || !defined(__x86_64__)
+FT_INLINE f32v ft_select_f32(i32v mask, f32v yes, f32v no) {
+    return (f32v)((mask & (i32v)yes) | (~mask & (i32v)no));
+}
+FT_INLINE f64v ft_select_f64(i64v mask, f64v yes, f64v no) {
+    return (f64v)((mask & (i64v)yes) | (~mask & (i64v)no));
+}
+#endif
+#if FT_VECTOR_BYTES == 64
+FT_INLINE f32v ft_min_f32(f32v a, f32v b) { return (f32v)_mm512_min_ps((__m512)a, (__m512)b); }
+FT_INLINE f64v ft_min_f64(f64v a, f64v b) { return (f64v)_mm512_min_pd((__m512d)a, (__m512d)b); }
+FT_INLINE f32v ft_max_f32(f32v a, f32v b) { return (f32v)_mm512_max_ps((__m512)a, (__m512)b); }
+FT_INLINE f64v ft_max_f64(f64v a, f64v b) { return (f64v)_mm512_max_pd((__m512d)a, (__m512d)b); }
+#elif FT_VECTOR_BYTES == 32
+FT_INLINE f32v ft_select_f32(i32v mask, f32v yes, f32v no) {
+    return (f32v)_mm256_blendv_ps((__m256)no, (__m256)yes, (__m256)mask);
+}
+FT_INLINE f64v ft_select_f64(i64v mask, f64v yes, f64v no) {
+    return (f64v)_mm256_blendv_pd((__m256d)no, (__m256d)yes, (__m256d)mask);
+}
+FT_INLINE f32v ft_min_f32(f32v a, f32v b) { return (f32v)_mm256_min_ps((__m256)a, (__m256)b); }
+FT_INLINE f64v ft_min_f64(f64v a, f64v b) { return (f64v)_mm256_min_pd((__m256d)a, (__m256d)b); }
+FT_INLINE f32v ft_max_f32(f32v a, f32v b) { return (f32v)_mm256_max_ps((__m256)a, (__m256)b); }
+FT_INLINE f64v ft_max_f64(f64v a, f64v b) { return (f64v)_mm256_max_pd((__m256d)a, (__m256d)b); }
+#elif defined(__x86_64__)
+FT_INLINE f32v ft_select_f32(i32v mask, f32v yes, f32v no) {
+    return (f32v)_mm_blendv_ps((__m128)no, (__m128)yes, (__m128)mask);
+}
+FT_INLINE f64v ft_select_f64(i64v mask, f64v yes, f64v no) {
+    return (f64v)_mm_blendv_pd((__m128d)no, (__m128d)yes, (__m128d)mask);
+}
+FT_INLINE f32v ft_min_f32(f32v a, f32v b) { return (f32v)_mm_min_ps((__m128)a, (__m128)b); }
+FT_INLINE f64v ft_min_f64(f64v a, f64v b) { return (f64v)_mm_min_pd((__m128d)a, (__m128d)b); }
+FT_INLINE f32v ft_max_f32(f32v a, f32v b) { return (f32v)_mm_max_ps((__m128)a, (__m128)b); }
+FT_INLINE f64v ft_max_f64(f64v a, f64v b) { return (f64v)_mm_max_pd((__m128d)a, (__m128d)b); }
+#else
+FT_INLINE f32v ft_min_f32(f32v a, f32v b) { return ft_select_f32(a < b, a, b); }
+FT_INLINE f64v ft_min_f64(f64v a, f64v b) { return ft_select_f64(a < b, a, b); }
+FT_INLINE f32v ft_max_f32(f32v a, f32v b) { return ft_select_f32(a > b, a, b); }
+FT_INLINE f64v ft_max_f64(f64v a, f64v b) { return ft_select_f64(a > b, a, b); }
+#endif
+
 /* One body for float and double; both families of names are made here. */
 #define FT_DEFINE_VECTOR_OPS(S, T, IS, FMA, SQRT)                                                        \
     FT_INLINE S##v ft_load_##S(const T *x) { return *(const S##u *)x; }                              \
     FT_INLINE void ft_store_##S(T *x, S##v v) { *(S##u *)x = v; }                                    \
     FT_INLINE S##v ft_broadcast_##S(T x) { return x - (S##v){0}; }                                   \
-    FT_INLINE S##v ft_select_##S(IS##v mask, S##v yes, S##v no) {                                    \
-        return (S##v)((mask & (IS##v)yes) | (~mask & (IS##v)no));                                    \
-    }                                                                                                \
     /* a * b + c: one rounding where the level has the instruction, two where it has not. */         \
     FT_INLINE S##v ft_fma_##S(S##v a, S##v b, S##v c) {                                              \
         if (!FT_HAS_FMA)                                                                             \
