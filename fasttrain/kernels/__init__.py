@@ -6,8 +6,15 @@ in :mod:`fasttrain.reference`, in plain NumPy.
 """
 from fasttrain.kernels.linalg import dense_backward, dense_forward, matmul
 from fasttrain.kernels.linear import linear_value_and_grad
-from fasttrain.kernels.losses import bce_value_and_grad, cross_entropy_value_and_grad, mse_value_and_grad
+from fasttrain.kernels.losses import (
+    bce_value_and_grad,
+    cross_entropy_value_and_grad,
+    half_squared_error_value_and_grad,
+    mse_value_and_grad,
+    softmax,
+)
 from fasttrain.kernels.metrics import confusion_matrix
+from fasttrain.kernels.optim import adam_update, sgd_update
 from fasttrain.kernels.runtime import available_cpu_levels, cpu_level
 from fasttrain.kernels.vector_math import (
     activation_backward,
@@ -23,6 +30,8 @@ from fasttrain.kernels.vector_math import (
 )
 
 __all__ = [
+    "activation_backward",
+    "activation_forward",
     "available_cpu_levels",
     "bce_value_and_grad",
     "confusion_matrix",
@@ -30,19 +39,18 @@ __all__ = [
     "cross_entropy_value_and_grad",
     "dense_backward",
     "dense_forward",
-    "linear_value_and_grad",
-    "matmul",
-    "mse_value_and_grad",
-    "activation_backward",
-    "activation_forward",
-    "available_cpu_levels",
-    "cpu_level",
     "erf",
     "erfc",
     "exp",
     "expm1",
+    "half_squared_error_value_and_grad",
+    "linear_value_and_grad",
     "log",
     "log1p",
+    "matmul",
+    "mse_value_and_grad",
     "sigmoid",
+    "softmax",
     "tanh",
 ]
+__all__ = ["adam_update", "available_cpu_levels", "cpu_level", "sgd_update"]

@@ -2,12 +2,10 @@
 
 Low-level kernels never copy or convert: they raise, and say which call does.
 """
-import math
-
 import numpy as np
 
 cimport numpy as cnp
-from libc.math cimport INFINITY
+from libc.math cimport INFINITY, isfinite
 
 cnp.import_array()
 
@@ -178,7 +176,7 @@ cdef double check_number(object value, str name, double low=-INFINITY, bint posi
             number = float(value)
         except (TypeError, ValueError):
             raise TypeError(f"{name} must be a real number, got {value!r}") from None
-    if not math.isfinite(number):
+    if not isfinite(number):
         raise ValueError(f"{name} must be finite, got {value!r}")
     if number < low or (positive and number <= 0.0):
         bound = "positive" if positive else f"at least {low:g}"

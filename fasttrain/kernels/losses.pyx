@@ -97,50 +97,66 @@ cdef Py_ssize_t _rows(const Pass* job, int work, const real* kind, Py_ssize_t be
         if not job.classes_weigh:
             labels, target, column_weight = NULL, NULL, NULL
         if real is float:
-            return runtime.table.f32.total_weight(n, width, labels, target, ts, column_weight, row_weight,
-                                                  job.ignore_index, value)
+            return runtime.table.f32.total_weight(
+                n, width, labels, target, ts, column_weight, row_weight, job.ignore_index, value
+            )
         else:
-            return runtime.table.f64.total_weight(n, width, labels, target, ts, column_weight, row_weight,
-                                                  job.ignore_index, value)
+            return runtime.table.f64.total_weight(
+                n, width, labels, target, ts, column_weight, row_weight, job.ignore_index, value
+            )
     if work == SQUARED_ERROR:
         if real is float:
-            return runtime.table.f32.squared_error(n, width, prediction, ps, target, ts, row_weight, job.factor,
-                                                   job.scale, grad, gs, value)
+            return runtime.table.f32.squared_error(
+                n, width, prediction, ps, target, ts, row_weight, job.factor, job.scale, grad, gs,
+                value
+            )
         else:
-            return runtime.table.f64.squared_error(n, width, prediction, ps, target, ts, row_weight, job.factor,
-                                                   job.scale, grad, gs, value)
+            return runtime.table.f64.squared_error(
+                n, width, prediction, ps, target, ts, row_weight, job.factor, job.scale, grad, gs,
+                value
+            )
     if work == BCE_LOGITS:
         if real is float:
-            return runtime.table.f32.bce_logits(n, width, prediction, ps, target, ts, row_weight, column_weight,
-                                                job.scale, grad, gs, value)
+            return runtime.table.f32.bce_logits(
+                n, width, prediction, ps, target, ts, row_weight, column_weight, job.scale, grad,
+                gs, value
+            )
         else:
-            return runtime.table.f64.bce_logits(n, width, prediction, ps, target, ts, row_weight, column_weight,
-                                                job.scale, grad, gs, value)
+            return runtime.table.f64.bce_logits(
+                n, width, prediction, ps, target, ts, row_weight, column_weight, job.scale, grad,
+                gs, value
+            )
     if work == BCE_PROBABILITIES:
         if real is float:
-            return runtime.table.f32.bce_probabilities(n, width, prediction, ps, target, ts, row_weight,
-                                                       job.scale, grad, gs, value)
+            return runtime.table.f32.bce_probabilities(
+                n, width, prediction, ps, target, ts, row_weight, job.scale, grad, gs, value
+            )
         else:
-            return runtime.table.f64.bce_probabilities(n, width, prediction, ps, target, ts, row_weight,
-                                                       job.scale, grad, gs, value)
+            return runtime.table.f64.bce_probabilities(
+                n, width, prediction, ps, target, ts, row_weight, job.scale, grad, gs, value
+            )
     if work == CROSS_ENTROPY:
         if real is float:
-            return runtime.table.f32.cross_entropy(n, width, prediction, ps, labels, column_weight, row_weight,
-                                                   job.label_smoothing, job.ignore_index, job.scale, grad, gs,
-                                                   value)
+            return runtime.table.f32.cross_entropy(
+                n, width, prediction, ps, labels, column_weight, row_weight, job.label_smoothing,
+                job.ignore_index, job.scale, grad, gs, value
+            )
         else:
-            return runtime.table.f64.cross_entropy(n, width, prediction, ps, labels, column_weight, row_weight,
-                                                   job.label_smoothing, job.ignore_index, job.scale, grad, gs,
-                                                   value)
+            return runtime.table.f64.cross_entropy(
+                n, width, prediction, ps, labels, column_weight, row_weight, job.label_smoothing,
+                job.ignore_index, job.scale, grad, gs, value
+            )
     if work == CROSS_ENTROPY_SOFT:
         if real is float:
-            return runtime.table.f32.cross_entropy_soft(n, width, prediction, ps, target, ts, column_weight,
-                                                        row_weight, job.label_smoothing, job.scale, grad, gs,
-                                                        value)
+            return runtime.table.f32.cross_entropy_soft(
+                n, width, prediction, ps, target, ts, column_weight, row_weight,
+                job.label_smoothing, job.scale, grad, gs, value
+            )
         else:
-            return runtime.table.f64.cross_entropy_soft(n, width, prediction, ps, target, ts, column_weight,
-                                                        row_weight, job.label_smoothing, job.scale, grad, gs,
-                                                        value)
+            return runtime.table.f64.cross_entropy_soft(
+                n, width, prediction, ps, target, ts, column_weight, row_weight,
+                job.label_smoothing, job.scale, grad, gs, value
+            )
     if real is float:
         runtime.table.f32.softmax(n, width, prediction, ps, grad, gs)
     else:
@@ -148,7 +164,8 @@ cdef Py_ssize_t _rows(const Pass* job, int work, const real* kind, Py_ssize_t be
     return -1
 
 
-cdef void _piece(const Pass* job, int work, Py_ssize_t piece, double* partial, Py_ssize_t* bad) noexcept nogil:
+cdef void _piece(const Pass* job, int work, Py_ssize_t piece, double* partial,
+                 Py_ssize_t* bad) noexcept nogil:
     cdef Py_ssize_t begin = piece * job.rows_per_piece
     cdef Py_ssize_t n = min(job.rows_per_piece, job.n_rows - begin)
     partial[0] = 0.0
@@ -307,8 +324,8 @@ cdef int _refuse_weight(Py_ssize_t row, object sample_weight) except -1:
 
 # ---- elementwise losses -------------------------------------------------------------------------------
 
-cdef tuple _elementwise(int loss, double factor, object prediction, object target, object grad, object pos_weight,
-                        object reduction, object sample_weight, object n_threads):
+cdef tuple _elementwise(int loss, double factor, object prediction, object target, object grad,
+                        object pos_weight, object reduction, object sample_weight, object n_threads):
     cdef Pass job = _new_pass(loss)
     cdef int how = checks.check_option(reduction, "reduction", _REDUCTIONS)
     cdef cnp.ndarray p = _predictions(&job, prediction, "prediction", -1)
@@ -355,7 +372,9 @@ cdef int _refuse_target(int loss, Py_ssize_t row, object p, object t) except -1:
     raise ValueError(f"{name} must be {wanted}, got {got} in {place}")
 
 
-def mse_value_and_grad(prediction, target, grad=None, *, reduction="mean", sample_weight=None, n_threads=None):
+def mse_value_and_grad(
+    prediction, target, grad=None, *, reduction="mean", sample_weight=None, n_threads=None
+):
     """Squared error and its gradient, in one pass.
 
     value = (1/D) sum_ij s_i (p_ij - t_ij)^2,  grad_ij = (2/D) s_i (p_ij - t_ij)
@@ -400,7 +419,8 @@ def mse_value_and_grad(prediction, target, grad=None, *, reduction="mean", sampl
     -----
     The definition is that of ``torch.nn.MSELoss``: without a factor 1/2.
     """
-    return _elementwise(SQUARED_ERROR, 1.0, prediction, target, grad, None, reduction, sample_weight, n_threads)
+    return _elementwise(SQUARED_ERROR, 1.0, prediction, target, grad, None, reduction, sample_weight,
+                        n_threads)
 
 
 def half_squared_error_value_and_grad(
@@ -438,7 +458,8 @@ def half_squared_error_value_and_grad(
     -----
     With ``reduction="mean"`` this is the squared loss of scikit-learn's MLPRegressor.
     """
-    return _elementwise(SQUARED_ERROR, 0.5, prediction, target, grad, None, reduction, sample_weight, n_threads)
+    return _elementwise(SQUARED_ERROR, 0.5, prediction, target, grad, None, reduction, sample_weight,
+                        n_threads)
 
 
 def bce_value_and_grad(
@@ -513,9 +534,19 @@ def bce_value_and_grad(
 
 # ---- softmax and cross-entropy ------------------------------------------------------------------------
 
+cdef int64_t _label(object value, str name) except? -1:
+    try:
+        label = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+    if not -2 ** 63 <= label < 2 ** 63:
+        raise ValueError(f"{name} must fit int64, got {label}")
+    return label
+
+
 def cross_entropy_value_and_grad(
-    logits, target, grad=None, *, class_weight=None, sample_weight=None, label_smoothing=0.0, ignore_index=-100,
-    reduction="mean", n_threads=None,
+    logits, target, grad=None, *, class_weight=None, sample_weight=None, label_smoothing=0.0,
+    ignore_index=-100, reduction="mean", n_threads=None,
 ):
     """Softmax cross-entropy and its gradient, in one pass.
 
@@ -531,8 +562,8 @@ def cross_entropy_value_and_grad(
     Parameters
     ----------
     logits : ndarray of float32 or float64, shape (n_rows, n_classes)
-        Contiguous rows.  Any size of logit is stable.  -inf is a class of probability 0; NaN and +inf make
-        the row's loss NaN.
+        Contiguous rows.  Any size of logit is stable.  -inf is a class of probability 0 (and 0 log 0 is
+        0); NaN and +inf make the row's loss NaN.
     target : ndarray of int64, shape (n_rows,), or of the dtype of logits, shape (n_rows, n_classes)
         Labels 0 .. n_classes - 1 (or ignore_index), or probabilities: finite and not negative; that they add
         up to 1 is not checked.
@@ -557,7 +588,8 @@ def cross_entropy_value_and_grad(
     Returns
     -------
     value : float
-        Summed in float64.  NaN for a mean over rows that are all ignored, as in torch; the gradient is then 0.
+        Summed in float64.  NaN for a mean over rows that are all ignored, as in torch; the gradient is
+        then 0.
     grad : ndarray
         The array of `grad`; None with ``grad=False``.
 
@@ -602,7 +634,7 @@ def cross_entropy_value_and_grad(
     job.label_smoothing = checks.check_number(label_smoothing, "label_smoothing", 0.0)
     if job.label_smoothing > 1.0:
         raise ValueError(f"label_smoothing must be at most 1, got {label_smoothing!r}")
-    job.ignore_index = operator.index(ignore_index)
+    job.ignore_index = _label(ignore_index, "ignore_index")
     g = _gradients(&job, grad, "grad", z, "logits",
                    ((t, "target"), (weights, "sample_weight"), (columns, "class_weight")))
     _refuse_empty_mean(&job, how, "logits", z)
@@ -667,6 +699,8 @@ def softmax(x, out=None, *, n_threads=None):
     cdef Pass job = _new_pass(SOFTMAX)
     cdef double value = 0.0
     cdef cnp.ndarray z = _predictions(&job, x, "x", 2)
+    if out is not None:
+        out = checks.real_array_like(out, "out", 2, z, "x")
     y = _gradients(&job, out, "out", z, "x", ())
     if job.n_rows * job.n_columns > 0:
         _run(&job, n_threads, False, 1.0, &value)

@@ -1,14 +1,15 @@
 """The kernels in plain NumPy: the specification that tests and benchmarks compare with."""
-from fasttrain.reference.linear import linear_value_and_grad
-from fasttrain.reference.losses import bce_value_and_grad, cross_entropy_value_and_grad, mse_value_and_grad
-from fasttrain.reference.metrics import confusion_matrix
 
-__all__ = [
-    "bce_value_and_grad",
-    "confusion_matrix",
-    "cross_entropy_value_and_grad",
-    "linear_value_and_grad",
-    "mse_value_and_grad",
+from fasttrain.reference.linalg import dense_backward, dense_forward, matmul
+from fasttrain.reference.linear import linear_value_and_grad
+from fasttrain.reference.losses import (
+    bce_value_and_grad,
+    cross_entropy_value_and_grad,
+    half_squared_error_value_and_grad,
+    mse_value_and_grad,
+    softmax,
+)
+from fasttrain.reference.metrics import confusion_matrix
 from fasttrain.reference.vector_math import (
     activation_backward,
     activation_forward,
@@ -25,12 +26,25 @@ from fasttrain.reference.vector_math import (
 __all__ = [
     "activation_backward",
     "activation_forward",
+    "bce_value_and_grad",
+    "confusion_matrix",
+    "cross_entropy_value_and_grad",
+    "dense_backward",
+    "dense_forward",
     "erf",
     "erfc",
     "exp",
     "expm1",
+    "half_squared_error_value_and_grad",
+    "linear_value_and_grad",
     "log",
     "log1p",
+    "matmul",
+    "mse_value_and_grad",
     "sigmoid",
+    "softmax",
     "tanh",
 ]
+from fasttrain.reference.optim import adam_update, sgd_update
+
+__all__ = ["adam_update", "sgd_update"]

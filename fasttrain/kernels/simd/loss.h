@@ -253,7 +253,8 @@ FT_INLINE SUFFIX(ft_row) SUFFIX(ft_softmax_row)(int kind, ptrdiff_t n, const REA
     if (shared) {                                                                                        \
         VEC share = SUFFIX(ft_share)(kind, shares, target, i, count, bad);                               \
         mass_part += share;                                                                              \
-        mixed_part -= KEEP(FIRST_LANES(count), share * below);                                           \
+        /* 0 log 0 is 0; so are the lanes beyond the row */                                              \
+        mixed_part -= KEEP(share != zero, share * below);                                                \
     }
         for (; i + LANES <= stop; i += LANES) {
             FT_STEP(LANES, LOAD(z + i))
@@ -285,7 +286,7 @@ FT_INLINE SUFFIX(ft_row) SUFFIX(ft_softmax_row)(int kind, ptrdiff_t n, const REA
     double at_label = 0;
     if (labelled) {
         double e = label < full ? grad[label] : ends[label - full];
-        at_label = -hard * ((1 - e) + row.excess) * per_sum;
+        at_label = 0 - hard * ((1 - e) + row.excess) * per_sum;
         if (shared) {
             double weight = shares->class_weight != NULL ? shares->class_weight[label] : 1;
             at_label += row.mass * e * per_sum - weight * (double)shares->spread[0];
