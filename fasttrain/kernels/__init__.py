@@ -32,6 +32,7 @@ from fasttrain.kernels.vector_math import (
 __all__ = [
     "activation_backward",
     "activation_forward",
+    "adam_update",
     "available_cpu_levels",
     "bce_value_and_grad",
     "confusion_matrix",
@@ -49,8 +50,8 @@ __all__ = [
     "log1p",
     "matmul",
     "mse_value_and_grad",
+    "sgd_update",
     "sigmoid",
     "softmax",
     "tanh",
 ]
-__all__ = ["adam_update", "available_cpu_levels", "cpu_level", "sgd_update"]

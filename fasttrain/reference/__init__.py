@@ -10,6 +10,7 @@ from fasttrain.reference.losses import (
     softmax,
 )
 from fasttrain.reference.metrics import confusion_matrix
+from fasttrain.reference.optim import adam_update, sgd_update
 from fasttrain.reference.vector_math import (
     activation_backward,
     activation_forward,
@@ -26,6 +27,7 @@ from fasttrain.reference.vector_math import (
 __all__ = [
     "activation_backward",
     "activation_forward",
+    "adam_update",
     "bce_value_and_grad",
     "confusion_matrix",
     "cross_entropy_value_and_grad",
@@ -41,10 +43,8 @@ __all__ = [
     "log1p",
     "matmul",
     "mse_value_and_grad",
+    "sgd_update",
     "sigmoid",
     "softmax",
     "tanh",
 ]
-from fasttrain.reference.optim import adam_update, sgd_update
-
-__all__ = ["adam_update", "sgd_update"]

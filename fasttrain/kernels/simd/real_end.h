@@ -17,7 +17,6 @@
 #undef FMA
 #undef SQRT
 #undef SUM
-#undef MAX
 #undef MAX_LANE
 #undef FIRST_LANES
 #undef KEEP

@@ -18,7 +18,6 @@
 #define FMA ft_fma_f32
 #define SQRT ft_sqrt_f32
 #define SUM ft_sum_f32
-#define MAX ft_max_f32
 #define MAX_LANE ft_max_lane_f32
 #define FIRST_LANES ft_first_lanes_f32
 #define KEEP ft_keep_f32

@@ -18,7 +18,6 @@
 #define FMA ft_fma_f64
 #define SQRT ft_sqrt_f64
 #define SUM ft_sum_f64
-#define MAX ft_max_f64
 #define MAX_LANE ft_max_lane_f64
 #define FIRST_LANES ft_first_lanes_f64
 #define KEEP ft_keep_f64

@@ -220,13 +220,6 @@ FT_INLINE f64v ft_max_f64(f64v a, f64v b) { return ft_select_f64(a > b, a, b); }
                 part[lane] += part[lane + width];                                                    \
         return part[0];                                                                              \
     }                                                                                                \
-    /* The larger of two lanes; b where a is NaN or b is. */                                         \
-    FT_INLINE S##v ft_max_##S(S##v a, S##v b) {                                                      \
-        S##v r;                                                                                      \
-        for (int lane = 0; lane < FT_LANES_##S; lane++)                                              \
-            r[lane] = a[lane] > b[lane] ? a[lane] : b[lane];                                         \
-        return r;                                                                                    \
-    }                                                                                                \
     /* The largest lane of a vector without NaN. */                                                  \
     FT_INLINE T ft_max_lane_##S(S##v v) {                                                            \
         T part[FT_LANES_##S];                                                                        \
