@@ -33,14 +33,14 @@ cdef enum:
 cdef tuple _LOSSES = ("half_squared_error", "binary_cross_entropy", "cross_entropy")
 cdef tuple _REDUCTIONS = ("sum", "mean")
 
-# Bytes of X in a block: with one output the first-level cache holds it and the one being fetched; the matrix
-# kernel wants longer sums and takes the second-level cache.
-cdef Py_ssize_t _BLOCK_BYTES = 12 << 10
+# Bytes of X in a block: with one output it stays in the first-level cache (from 8 to 32 KB measured alike,
+# and prefetching the next block gained nothing); the matrix kernel wants longer sums and takes the second.
+cdef Py_ssize_t _BLOCK_BYTES = 16 << 10
 cdef Py_ssize_t _MATRIX_BLOCK_BYTES = 96 << 10
 # A block of wide rows may take this much before its rows are fewer than four.
-cdef Py_ssize_t _WIDE_BLOCK_BYTES = 192 << 10
-# A piece has at least this many products, and at least this many rows for each output: its gradient, in double,
-# is then small beside its share of X.  There are at most _MAX_PIECES.
+cdef Py_ssize_t _WIDE_BLOCK_BYTES = 256 << 10
+# A piece has at least this many products, and at least this many rows for each output: its gradient, in
+# double, is then small beside its share of X.  There are at most _MAX_PIECES.
 cdef Py_ssize_t _PIECE_PRODUCTS = 1 << 16
 cdef Py_ssize_t _PIECE_ROWS_PER_OUTPUT = 32
 cdef Py_ssize_t _MAX_PIECES = 256
@@ -53,8 +53,13 @@ cdef Py_ssize_t _RANGE = 2048
 cdef Py_ssize_t _PARALLEL_FINISH = 64
 
 
-# The sizes of a call; strides count elements.
-cdef struct _Sizes:
+# A call: its arrays, its sizes (strides count elements) and its working memory.
+cdef struct _Work:
+    const void* x               # (n_rows, n_features)
+    const void* y               # (n_rows,) or (n_rows, n_outputs)
+    const void* weight          # (n_rows,) or NULL
+    void* grad                  # the shape of theta
+    char* memory
     Py_ssize_t n_rows
     Py_ssize_t n_features
     Py_ssize_t n_outputs
@@ -65,9 +70,9 @@ cdef struct _Sizes:
     Py_ssize_t piece_rows
     Py_ssize_t n_pieces
     Py_ssize_t n_ranges         # of _RANGE penalised parameters
-    # Where things are in the working memory, in bytes: sums (n_pieces, n_parameters) in double, norms (n_ranges,),
-    # outcomes (n_pieces,), the panels of theta, then for each thread scores (block_rows, n_outputs) and part
-    # (n_parameters,).
+    # Where things are in the working memory, in bytes: sums (n_pieces, n_parameters) in double, norms
+    # (n_ranges,), outcomes (n_pieces,), the panels of theta, then for each thread scores (block_rows,
+    # n_outputs) and part (n_parameters,).
     Py_ssize_t sums_at
     Py_ssize_t norms_at
     Py_ssize_t outcomes_at
@@ -77,6 +82,8 @@ cdef struct _Sizes:
     Py_ssize_t thread_bytes
     int loss
     bint intercept
+    bint mean
+    double l2
 
 
 # What a piece has found; a bad row counts from the first of X.
@@ -91,7 +98,7 @@ cdef inline Py_ssize_t _round_up(Py_ssize_t n, Py_ssize_t step) noexcept nogil:
     return (n + step - 1) // step * step
 
 
-cdef void _partition(_Sizes* s, Py_ssize_t item, Py_ssize_t tile_columns) noexcept nogil:
+cdef void _partition(_Work* s, Py_ssize_t item, Py_ssize_t tile_columns) noexcept nogil:
     cdef Py_ssize_t row_bytes = max(1, s.n_features) * item
     cdef Py_ssize_t rows = (_MATRIX_BLOCK_BYTES if s.n_outputs > 1 else _BLOCK_BYTES) // row_bytes
     cdef Py_ssize_t panels = s.n_features * _round_up(s.n_outputs, tile_columns) if s.n_outputs > 1 else 0
@@ -119,18 +126,19 @@ cdef void _partition(_Sizes* s, Py_ssize_t item, Py_ssize_t tile_columns) noexce
 
 # Scores and residuals of a block into z (n_rows, n_outputs); returns the first row with a bad target, or -1.
 cdef inline Py_ssize_t _residuals(
-    const _Sizes* s, Py_ssize_t n_rows, const real* x, const void* y, const real* weight, const real* theta,
+    const _Work* s, Py_ssize_t n_rows, const real* x, const void* y, const real* weight, const real* theta,
     const real* panels, real* z, double* value,
 ) noexcept nogil:
-    cdef Py_ssize_t n_outputs = s.n_outputs, n_features = s.n_features, y_stride = s.y_row_stride
-    cdef Py_ssize_t bad
-    cdef double unused = 0.0
+    cdef Py_ssize_t n_outputs = s.n_outputs, n_features = s.n_features, y_stride = s.y_row_stride, i
+    cdef const int64_t* labels
     if real is float:
         ops = &table.f32
     else:
         ops = &table.f64
     if n_outputs == 1:
-        ops.linear_predict(n_rows, n_features, x, s.x_row_stride, theta, theta[n_features] if s.intercept else 0, z)
+        ops.linear_predict(
+            n_rows, n_features, x, s.x_row_stride, theta, theta[n_features] if s.intercept else 0, z
+        )
     else:
         ops.gemm_block(
             n_rows, n_outputs, n_features, x, s.x_row_stride, 1, panels, ops.tile_columns,
@@ -138,19 +146,14 @@ cdef inline Py_ssize_t _residuals(
             theta + n_features * n_outputs if s.intercept else NULL,
         )
     if s.loss == _CROSS_ENTROPY:
+        labels = <const int64_t*> y
+        # the kernel must be given a label to ignore, and no label is ignored here
+        for i in range(n_rows):
+            if labels[i] == INT64_MIN:
+                return i
         return ops.cross_entropy(
-            n_rows, n_outputs, z, n_outputs, <const int64_t*> y, NULL, weight, 0.0, INT64_MIN, 1.0, z, n_outputs,
-            value,
+            n_rows, n_outputs, z, n_outputs, labels, NULL, weight, 0.0, INT64_MIN, 1.0, z, n_outputs, value
         )
-    # Without weights, one output is one long row: a single vector loop.
-    if n_outputs == 1 and weight == NULL and y_stride == 1:
-        if s.loss == _HALF_SQUARED_ERROR:
-            bad = ops.squared_error(1, n_rows, z, n_rows, <const real*> y, n_rows, NULL, 0.5, 1.0, z, n_rows, value)
-        else:
-            bad = ops.bce_logits(1, n_rows, z, n_rows, <const real*> y, n_rows, NULL, NULL, 1.0, z, n_rows, value)
-        if bad < 0:
-            return -1
-        value = &unused     # again by rows, to find which
     if s.loss == _HALF_SQUARED_ERROR:
         return ops.squared_error(
             n_rows, n_outputs, z, n_outputs, <const real*> y, y_stride, weight, 0.5, 1.0, z, n_outputs, value
@@ -162,7 +165,7 @@ cdef inline Py_ssize_t _residuals(
 
 # part (n_parameters,) += the gradient of a block, from its residuals.
 cdef inline void _add_gradient(
-    const _Sizes* s, Py_ssize_t n_rows, const real* x, const real* residual, real* part
+    const _Work* s, Py_ssize_t n_rows, const real* x, const real* residual, real* part
 ) noexcept nogil:
     cdef Py_ssize_t n_outputs = s.n_outputs, n_features = s.n_features
     cdef real one = 1       # the column of the intercept, with stride 0
@@ -186,17 +189,20 @@ cdef inline void _add_gradient(
             )
 
 
-# One piece: its loss, weight and bad rows into outcome, its gradient into sums (n_parameters,).  z (block_rows,
-# n_outputs) and part (n_parameters,) are the thread's own; part is zero before and after.
-cdef void _walk_piece(
-    const _Sizes* s, Py_ssize_t piece, const real* x, const void* y, const real* weight, const real* theta,
-    const real* panels, real* z, real* part, double* sums, _Outcome* outcome,
-) noexcept nogil:
+# One piece: its loss, weight, bad rows and gradient into its own places.  `thread` has scores and a part of
+# its own; part is zero before and after.
+cdef void _walk_piece(const _Work* s, Py_ssize_t piece, int thread, const real* theta) noexcept nogil:
     cdef Py_ssize_t begin = piece * s.piece_rows, end = min(begin + s.piece_rows, s.n_rows)
     cdef Py_ssize_t y_item = sizeof(int64_t) if s.loss == _CROSS_ENTROPY else sizeof(real)
     cdef Py_ssize_t row = begin, unflushed = 0, n_rows, bad
-    cdef const real* block_weight = NULL
-    cdef const real* block_x
+    cdef char* own = s.memory + s.threads_at + thread * s.thread_bytes
+    cdef real* z = <real*> own
+    cdef real* part = <real*> (own + s.part_at)
+    cdef const real* panels = <const real*> (s.memory + s.panels_at)
+    cdef double* sums = <double*> (s.memory + s.sums_at) + piece * s.n_parameters
+    cdef _Outcome* outcome = <_Outcome*> (s.memory + s.outcomes_at) + piece
+    cdef const real* x
+    cdef const real* weight = NULL
     if real is float:
         ops = &table.f32
     else:
@@ -206,21 +212,21 @@ cdef void _walk_piece(
     outcome.bad_target = outcome.bad_weight = -1
     while row < end:
         n_rows = min(s.block_rows, end - row)
-        block_x = x + row * s.x_row_stride
-        if weight != NULL:
-            block_weight = weight + row
-            bad = ops.weight_sum(n_rows, block_weight, &outcome.weight)
+        x = <const real*> s.x + row * s.x_row_stride
+        if s.weight != NULL:
+            weight = <const real*> s.weight + row
+            bad = ops.weight_sum(n_rows, weight, &outcome.weight)
             if bad >= 0:
                 outcome.bad_weight = row + bad
                 break
         bad = _residuals(
-            s, n_rows, block_x, <const char*> y + row * s.y_row_stride * y_item, block_weight, theta, panels, z,
+            s, n_rows, x, <const char*> s.y + row * s.y_row_stride * y_item, weight, theta, panels, z,
             &outcome.value,
         )
         if bad >= 0:
             outcome.bad_target = row + bad
             break
-        _add_gradient(s, n_rows, block_x, z, part)
+        _add_gradient(s, n_rows, x, z, part)
         row += n_rows
         unflushed += n_rows
         if unflushed >= _FLUSH_ROWS or row >= end:
@@ -228,54 +234,66 @@ cdef void _walk_piece(
             unflushed = 0
 
 
-# Everything without the GIL.  Returns the first piece with a bad row, or -1; grad is then undefined.
+# A range of the penalised parameters: grad from the pieces' sums, and the range's share of ||theta||^2.
+cdef void _finish_range(const _Work* s, Py_ssize_t i, double scale, const real* theta) noexcept nogil:
+    cdef Py_ssize_t begin = i * _RANGE, end = min(begin + _RANGE, s.n_features * s.n_outputs)
+    cdef double* norms = <double*> (s.memory + s.norms_at)
+    if real is float:
+        ops = &table.f32
+    else:
+        ops = &table.f64
+    norms[i] = ops.linear_finish(
+        end - begin, s.n_pieces, <double*> (s.memory + s.sums_at) + begin, s.n_parameters, scale, s.l2,
+        theta + begin, <real*> s.grad + begin,
+    )
+
+
+# Everything without the GIL.  Returns the first piece with a bad row, or -1; grad is undefined then, and
+# where the mean has no weight.  One thread takes a plain loop: a region costs more than a small problem.
 cdef Py_ssize_t _run(
-    const _Sizes* s, int n_threads, const real* x, const void* y, const real* weight, const real* theta,
-    real* grad, double l2, bint mean, char* memory, double* value, double* total_weight,
+    const _Work* s, int n_threads, const real* theta, double* value, double* total_weight
 ) noexcept nogil:
     cdef Py_ssize_t n_penalised = s.n_features * s.n_outputs, i
-    cdef double* sums = <double*> (memory + s.sums_at)
-    cdef double* norms = <double*> (memory + s.norms_at)
-    cdef _Outcome* outcomes = <_Outcome*> (memory + s.outcomes_at)
-    cdef real* panels = <real*> (memory + s.panels_at)
-    cdef char* own = memory + s.threads_at
+    cdef double* sums = <double*> (s.memory + s.sums_at)
+    cdef double* norms = <double*> (s.memory + s.norms_at)
+    cdef _Outcome* outcomes = <_Outcome*> (s.memory + s.outcomes_at)
     cdef double scale = 1.0, norm = 0.0
     if real is float:
         ops = &table.f32
     else:
         ops = &table.f64
     if s.n_outputs > 1:
-        ops.pack_panels(s.n_features, s.n_outputs, theta, s.n_outputs, 1, panels)
-    memset(own, 0, n_threads * s.thread_bytes)
-    for i in prange(s.n_pieces, schedule="dynamic", chunksize=1, num_threads=n_threads):
-        _walk_piece(
-            s, i, x, y, weight, theta, panels, <real*> (own + ft_thread_index() * s.thread_bytes),
-            <real*> (own + ft_thread_index() * s.thread_bytes + s.part_at), sums + i * s.n_parameters, outcomes + i,
-        )
+        ops.pack_panels(s.n_features, s.n_outputs, theta, s.n_outputs, 1, <real*> (s.memory + s.panels_at))
+    memset(s.memory + s.threads_at, 0, n_threads * s.thread_bytes)
+    if n_threads == 1:
+        for i in range(s.n_pieces):
+            _walk_piece(s, i, 0, theta)
+    else:
+        for i in prange(s.n_pieces, schedule="dynamic", chunksize=1, num_threads=n_threads):
+            _walk_piece(s, i, ft_thread_index(), theta)
     value[0] = 0.0
-    total_weight[0] = 0.0 if weight != NULL else <double> s.n_rows
+    total_weight[0] = 0.0 if s.weight != NULL else <double> s.n_rows
     for i in range(s.n_pieces):
         if outcomes[i].bad_target >= 0 or outcomes[i].bad_weight >= 0:
             return i
         value[0] += outcomes[i].value
         total_weight[0] += outcomes[i].weight
-    if mean:
+    if s.mean:
         scale = 1.0 / total_weight[0]
-    if s.n_ranges * s.n_pieces < _PARALLEL_FINISH:
-        n_threads = 1
-    for i in prange(s.n_ranges, schedule="dynamic", chunksize=1, num_threads=n_threads):
-        norms[i] = ops.linear_finish(
-            min(_RANGE, n_penalised - i * _RANGE), s.n_pieces, sums + i * _RANGE, s.n_parameters, scale, l2,
-            theta + i * _RANGE, grad + i * _RANGE,
-        )
+    if n_threads == 1 or s.n_ranges * s.n_pieces < _PARALLEL_FINISH:
+        for i in range(s.n_ranges):
+            _finish_range(s, i, scale, theta)
+    else:
+        for i in prange(s.n_ranges, schedule="dynamic", chunksize=1, num_threads=n_threads):
+            _finish_range(s, i, scale, theta)
     for i in range(s.n_ranges):
         norm += norms[i]
     if s.intercept:
         ops.linear_finish(
             s.n_outputs, s.n_pieces, sums + n_penalised, s.n_parameters, scale, 0.0, theta + n_penalised,
-            grad + n_penalised,
+            <real*> s.grad + n_penalised,
         )
-    value[0] = scale * value[0] + 0.5 * l2 * norm
+    value[0] = scale * value[0] + 0.5 * s.l2 * norm
     return -1
 
 
@@ -294,14 +312,14 @@ def linear_value_and_grad(
 ):
     """Loss of a linear model and its gradient, in one pass over X.
 
-    With scores ``z = X @ theta`` (plus the intercept), a weight ``w`` of 1 or ``sample_weight`` for each row, and
-    ``N`` = 1 for ``reduction="sum"`` or ``N = sum(w)`` for ``reduction="mean"``::
+    With scores ``z = X @ theta`` (plus the intercept), a weight ``w`` of 1 or ``sample_weight`` for each row,
+    and ``N`` = 1 for ``reduction="sum"`` or ``N = sum(w)`` for ``reduction="mean"``::
 
         value = (1 / N) * sum_i w_i * loss(z_i, y_i)  +  l2 / 2 * sum(theta ** 2)
         grad  = (1 / N) * X.T @ (w * dloss/dz)        +  l2 * theta
 
-    The penalty is added after the reduction, so ``N`` does not divide it, and leaves out the intercept.  The losses
-    of a row, each summed over the outputs, are
+    The penalty is added after the reduction, so ``N`` does not divide it, and leaves out the intercept.  The
+    losses of a row, each summed over the outputs, are
 
     - ``"half_squared_error"``: ``(z - y) ** 2 / 2``, so the gradient of the sum is ``X.T @ (X @ theta - y)``;
     - ``"binary_cross_entropy"``: ``log(1 + exp(z)) - y * z``, for targets y from 0 to 1 and logits z;
@@ -316,8 +334,8 @@ def linear_value_and_grad(
         (contiguous rows); for ``"cross_entropy"`` int64 labels from 0 to n_outputs - 1, shape (n_rows,),
         C-contiguous.
     theta : ndarray of shape (n_features,) or (n_features, n_outputs), dtype of X, C-contiguous
-        Two dimensions for ``"cross_entropy"``.  With ``intercept=True`` there is one row more, and the LAST row is
-        the intercept.
+        Two dimensions for ``"cross_entropy"``.  With ``intercept=True`` there is one row more, and the LAST
+        row is the intercept.
     loss : {"half_squared_error", "binary_cross_entropy", "cross_entropy"}
     reduction : {"sum", "mean"}
         The mean divides by the sum of the weights, never by the number of outputs.
@@ -343,15 +361,15 @@ def linear_value_and_grad(
     TypeError
         For an array of another dtype, or an option of another type.
     ValueError
-        For shapes that do not fit, an array that would need a copy, a target or weight that is not finite or out of
-        range (the message names the first such row of a piece of X), or a mean over a total weight of 0.  The
-        contents of ``grad`` are then undefined; nothing else has changed.
+        For shapes that do not fit, an array that would need a copy, a target or weight that is not finite or
+        out of range (the message names a row, the same one for any number of threads), or a mean over no rows
+        or a total weight of 0.  The contents of ``grad`` are then undefined; nothing else has changed.
 
     Notes
     -----
-    A row is read from memory once.  X and theta are not searched for NaN and infinity: they spread to the value and
-    the gradient, as in NumPy.  Extra memory: the gradients of up to 256 pieces of X, at most about a tenth of X
-    where X has more than a few hundred rows.
+    A row is read from memory once.  X and theta are not searched for NaN and infinity: they spread to the
+    value and the gradient, as in NumPy.  Extra memory: the gradients of up to 256 pieces of X, in double,
+    about a tenth of X at most where X has more than 32 rows for each output.
 
     Source: Bishop, Pattern Recognition and Machine Learning (2006), sections 3.1, 4.3.2 and 4.3.4.
 
@@ -370,20 +388,18 @@ def linear_value_and_grad(
     cdef cnp.ndarray x_array = checks.real_array(X, "X", 2)
     cdef cnp.ndarray theta_array = checks.real_array_like(theta, "theta", -1, x_array, "X")
     cdef cnp.ndarray y_array, grad_array, weight_array = None
-    cdef _Sizes s
+    cdef _Work s
     cdef bint single = cnp.PyArray_TYPE(x_array) == cnp.NPY_FLOAT32
-    cdef bint mean = checks.check_option(reduction, "reduction", _REDUCTIONS) == 1
-    cdef double strength = checks.check_number(l2, "l2", 0.0)
-    cdef const void* weight = NULL
     cdef double value = 0.0, total_weight = 0.0
-    cdef Py_ssize_t bad_piece = -1, tile
+    cdef Py_ssize_t bad_piece = -1
     cdef _Outcome outcome
     cdef int threads
     cdef char* memory
-    cdef char* aligned
 
     s.loss = checks.check_option(loss, "loss", _LOSSES)
-    if not isinstance(intercept, (bool, np.bool_)):
+    s.mean = checks.check_option(reduction, "reduction", _REDUCTIONS) == 1
+    s.l2 = checks.check_number(l2, "l2", 0.0)
+    if intercept is not True and intercept is not False and not isinstance(intercept, np.bool_):
         raise TypeError(f"intercept must be True or False, got {intercept!r}")
     s.intercept = intercept
     s.n_rows = cnp.PyArray_DIM(x_array, 0)
@@ -418,12 +434,13 @@ def linear_value_and_grad(
         checks.check_shape(y_array, "y", s.n_rows, s.n_outputs)
         s.y_row_stride = checks.row_stride(y_array, "y")
 
+    s.weight = NULL
     if sample_weight is not None:
         weight_array = checks.real_array_like(sample_weight, "sample_weight", 1, x_array, "X")
         checks.check_shape(weight_array, "sample_weight", s.n_rows)
         checks.check_contiguous(weight_array, "sample_weight")
-        weight = cnp.PyArray_DATA(weight_array)
-    if mean and s.n_rows == 0:
+        s.weight = cnp.PyArray_DATA(weight_array)
+    if s.mean and s.n_rows == 0:
         raise ValueError("X has no rows; reduction='mean' needs at least one")
 
     if grad is None:
@@ -449,35 +466,36 @@ def linear_value_and_grad(
     threads = threads_for(
         n_threads, <double> s.n_rows * max(1, s.n_features) * max(1, s.n_outputs), <double> _PIECE_PRODUCTS
     )
-    _partition(&s, cnp.PyArray_ITEMSIZE(x_array), table.f32.tile_columns if single else table.f64.tile_columns)
+    _partition(
+        &s, cnp.PyArray_ITEMSIZE(x_array), table.f32.tile_columns if single else table.f64.tile_columns
+    )
     memory = <char*> malloc(s.threads_at + threads * s.thread_bytes + 64)
     if memory == NULL:
         raise MemoryError("no memory for the gradients of the pieces of X")
-    aligned = <char*> ((<uintptr_t> memory + 63) // 64 * 64)
+    s.memory = <char*> ((<uintptr_t> memory + 63) // 64 * 64)
+    s.x = cnp.PyArray_DATA(x_array)
+    s.y = cnp.PyArray_DATA(y_array)
+    s.grad = cnp.PyArray_DATA(grad_array)
     with nogil:
         if single:
-            bad_piece = _run[float](
-                &s, threads, <const float*> cnp.PyArray_DATA(x_array), cnp.PyArray_DATA(y_array),
-                <const float*> weight, <const float*> cnp.PyArray_DATA(theta_array),
-                <float*> cnp.PyArray_DATA(grad_array), strength, mean, aligned, &value, &total_weight,
+            bad_piece = _run(
+                &s, threads, <const float*> cnp.PyArray_DATA(theta_array), &value, &total_weight
             )
         else:
-            bad_piece = _run[double](
-                &s, threads, <const double*> cnp.PyArray_DATA(x_array), cnp.PyArray_DATA(y_array),
-                <const double*> weight, <const double*> cnp.PyArray_DATA(theta_array),
-                <double*> cnp.PyArray_DATA(grad_array), strength, mean, aligned, &value, &total_weight,
+            bad_piece = _run(
+                &s, threads, <const double*> cnp.PyArray_DATA(theta_array), &value, &total_weight
             )
         if bad_piece >= 0:
-            outcome = (<_Outcome*> (aligned + s.outcomes_at))[bad_piece]
+            outcome = (<_Outcome*> (s.memory + s.outcomes_at))[bad_piece]
         free(memory)
     if bad_piece >= 0:
         _raise_bad_row(&s, &outcome, y, sample_weight)
-    if mean and total_weight == 0.0:
+    if s.mean and total_weight == 0.0:
         raise ValueError("the sum of sample_weight must be positive for reduction='mean', got 0")
     return value, grad_array
 
 
-cdef int _raise_bad_row(const _Sizes* s, const _Outcome* outcome, object y, object sample_weight) except -1:
+cdef int _raise_bad_row(const _Work* s, const _Outcome* outcome, object y, object sample_weight) except -1:
     if outcome.bad_weight >= 0:
         raise ValueError(
             f"sample_weight must be finite and at least 0, got {sample_weight[outcome.bad_weight]} "

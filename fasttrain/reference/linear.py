@@ -1,4 +1,5 @@
 """Loss and gradient of a linear model: the specification of :mod:`fasttrain.kernels.linear`."""
+
 import numpy as np
 
 

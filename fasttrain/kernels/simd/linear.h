@@ -11,7 +11,6 @@
 #define FT_LINEAR_FOLD 2048
 #define FT_LINEAR_ROWS 4    /* rows that share the loads of theta */
 #define FT_LINEAR_VECTORS 8 /* vectors of the gradient that stay in registers over a block */
-#define FT_CACHE_LINE 64
 
 /* z (n_rows,) += X theta, n_rows a constant up to FT_LINEAR_ROWS, n_features at most FT_LINEAR_FOLD */
 FT_INLINE void SUFFIX(ft_linear_rows)(ptrdiff_t n_rows, ptrdiff_t n_features, const REAL *x,
@@ -50,32 +49,31 @@ static void SUFFIX(ft_linear_predict)(ptrdiff_t n_rows, ptrdiff_t n_features, co
         for (; i + FT_LINEAR_ROWS <= n_rows; i += FT_LINEAR_ROWS)
             SUFFIX(ft_linear_rows)(FT_LINEAR_ROWS, n, x + i * x_row_stride + j, x_row_stride, theta + j,
                                    z + i);
-        for (; i < n_rows; i++)
-            SUFFIX(ft_linear_rows)(1, n, x + i * x_row_stride + j, x_row_stride, theta + j, z + i);
+        const REAL *rest = x + i * x_row_stride + j;
+        if (n_rows - i == 3)
+            SUFFIX(ft_linear_rows)(3, n, rest, x_row_stride, theta + j, z + i);
+        else if (n_rows - i == 2)
+            SUFFIX(ft_linear_rows)(2, n, rest, x_row_stride, theta + j, z + i);
+        else if (n_rows - i == 1)
+            SUFFIX(ft_linear_rows)(1, n, rest, x_row_stride, theta + j, z + i);
     }
 }
 
 /*
  * grad (n_vectors of LANES, the last cut to last_count) += X^T residual, n_vectors a constant.  Narrow columns
  * take four rows at a time, each with sums of its own, so that no sum waits for itself.
- *
- * The same places of the next n_rows rows are asked for meanwhile: they are the next block, and the memory
- * would idle while this one is read from the cache.
  */
 FT_INLINE void SUFFIX(ft_linear_columns)(ptrdiff_t n_rows, ptrdiff_t n_vectors, ptrdiff_t last_count,
                                          const REAL *x, ptrdiff_t x_row_stride, const REAL *residual,
                                          REAL *grad) {
     const ptrdiff_t last = n_vectors - 1, group = n_vectors <= 2 ? 4 : 1;
-    const ptrdiff_t line = FT_CACHE_LINE / (ptrdiff_t)sizeof(REAL);
     VEC sum[FT_LINEAR_VECTORS] = {{0}};
     for (ptrdiff_t i0 = 0; i0 < n_rows; i0 += group) {
         FT_UNROLL for (ptrdiff_t g = 0; g < group; g++) {
             if (i0 + g == n_rows)
                 break;
-            const REAL *row = x + (i0 + g) * x_row_stride, *next = row + n_rows * x_row_stride;
+            const REAL *row = x + (i0 + g) * x_row_stride;
             const VEC r = BROADCAST(residual[i0 + g]);
-            for (ptrdiff_t j = 0; j < n_vectors * LANES; j += line)
-                __builtin_prefetch(next + j);
             FT_UNROLL for (ptrdiff_t v = 0; v < last; v++)
                 sum[g * n_vectors + v] = FMA(LOAD(row + v * LANES), r, sum[g * n_vectors + v]);
             const REAL *cut = row + last * LANES;
@@ -165,4 +163,3 @@ static double SUFFIX(ft_linear_finish)(ptrdiff_t n, ptrdiff_t n_pieces, const do
 #undef FT_LINEAR_FOLD
 #undef FT_LINEAR_ROWS
 #undef FT_LINEAR_VECTORS
-#undef FT_CACHE_LINE

@@ -78,7 +78,7 @@ typedef struct {
         /* z (n_rows,) = X theta + intercept */                                                          \
         void (*linear_predict)(ptrdiff_t n_rows, ptrdiff_t n_features, const T *x,                       \
                                ptrdiff_t x_row_stride, const T *theta, T intercept, T *z);               \
-        /* grad (n_features,) += X^T residual; asks the cache for as many rows behind these */           \
+        /* grad (n_features,) += X^T residual */                                                         \
         void (*linear_gradient)(ptrdiff_t n_rows, ptrdiff_t n_features, const T *x,                      \
                                 ptrdiff_t x_row_stride, const T *residual, T *grad);                     \
         /* *sum += weight (n,); returns the first that is negative or not finite, or -1 */               \
