@@ -381,7 +381,7 @@ def linear_value_and_grad(
     >>> y = np.array([0.0, 1.0, 1.0, 0.0])
     >>> value, grad = linear_value_and_grad(X, y, np.array([0.5, -0.5]))
     >>> value
-    5.0
+    2.5
     >>> grad
     array([-10., -14.])
     """
