@@ -67,8 +67,8 @@ def load_digits(
     >>> X.shape, y[:5].tolist()
     ((1797, 64), [0, 1, 2, 3, 4])
     """
-    # np.dtype() would take None and more for float64
-    if dtype not in (np.float32, np.float64, "float32", "float64", np.dtype("float32"), np.dtype("float64")):
+    # None is a name of float64 to NumPy
+    if dtype is None or np.dtype(dtype) not in (np.float32, np.float64):
         raise InvalidParameterError(f"dtype must be float32 or float64, got {dtype!r}")
     folder = resources.files("fasttrain.data")
     with folder.joinpath("digits.npz").open("rb") as file, np.load(file) as arrays:

@@ -10,7 +10,7 @@ from fasttrain.data import train_test_split, train_validation_test_split
 SIZES = st.one_of(st.none(), st.integers(1, 40), st.floats(0.01, 0.99))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(n=st.integers(1, 40), test_size=SIZES, train_size=SIZES, shuffle=st.booleans())
 def test_sizes_as_scikit_learns(n, test_size, train_size, shuffle):
     peer = pytest.importorskip("sklearn.model_selection", reason="compares with scikit-learn")
@@ -44,7 +44,7 @@ def test_three_parts_are_all_rows_once(stratify):
         assert not np.array_equal(part, np.sort(part))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     counts=st.lists(st.integers(3, 30), min_size=1, max_size=6),
     validation=st.integers(1, 30),

@@ -92,7 +92,7 @@ def chosen_labels(draw, alphabet):
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(pair=label_pairs(), normalize=st.booleans())
 def test_accuracy(pair, normalize):
     y_true, y_pred, weight, _ = pair
@@ -233,7 +233,7 @@ def test_report_is_the_text_of_scikit_learn():
     ) == peer.classification_report(y_true, y_pred, sample_weight=weight, digits=4)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(pairs=st.tuples(label_pairs(), label_pairs()))
 def test_vectors_that_do_not_belong_together(pairs):
     """Lengths that differ, strings with numbers, integers with floats and bools."""

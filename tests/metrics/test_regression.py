@@ -42,7 +42,7 @@ def multioutputs(k):
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(data=st.data(), case=targets())
 def test_mean_squared_error(data, case):
     y_true, y_pred, weight, k = case
@@ -52,7 +52,7 @@ def test_mean_squared_error(data, case):
     )  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data(), case=targets(), force_finite=st.booleans())
 def test_r2(data, case, force_finite):
     y_true, y_pred, weight, k = case
