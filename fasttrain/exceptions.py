@@ -3,9 +3,12 @@
 Where scikit-learn is already imported, what is raised and warned of belongs to its classes too, so that
 the ``except`` clauses and warning filters of either library work.  It is never imported from here.
 """
+
 import functools
 import sys
+import types
 import warnings
+from typing import Any
 
 __all__ = [
     "ConvergenceWarning",
@@ -36,7 +39,7 @@ class UndefinedMetricWarning(UserWarning):
     """A metric is not defined for the given data; a stand-in value is returned."""
 
 
-def exception_class(own):
+def exception_class(own: Any) -> type[Any]:
     """The class to raise or warn with: ``own``, and scikit-learn's of the same name if it is imported.
 
     Parameters
@@ -55,24 +58,26 @@ def exception_class(own):
     >>> issubclass(exception_class(NotFittedError), NotFittedError)
     True
     """
-    peer = getattr(sys.modules.get("sklearn.exceptions"), own.__name__, None)
+    peer: Any = getattr(sys.modules.get("sklearn.exceptions"), own.__name__, None)
     return own if peer is None else _joined(own, peer)
 
 
 @functools.cache
-def _joined(own, peer):
+def _joined(own: Any, peer: Any) -> type[Any]:
     # unpickled by name, since the class itself is made at run time and stands in no module
-    def reduce(self):
+    def reduce(self: BaseException) -> tuple[Any, ...]:
         return _restore, (own, self.args)
 
-    return type(own.__name__, (own, peer), {"__doc__": own.__doc__, "__module__": __name__, "__reduce__": reduce})
+    return type(
+        own.__name__, (own, peer), {"__doc__": own.__doc__, "__module__": __name__, "__reduce__": reduce}
+    )
 
 
-def _restore(own, args):
+def _restore(own: type[Any], args: tuple[Any, ...]) -> Any:
     return exception_class(own)(*args)
 
 
-def warn(message, own):
+def warn(message: str, own: type[Warning]) -> None:
     """Warn with :func:`exception_class` of ``own``, naming the first line outside fasttrain as the place.
 
     Parameters
@@ -82,7 +87,7 @@ def warn(message, own):
         A warning class: of this module, or a built-in one, which is taken as it is.
     """
     level = 2
-    frame = sys._getframe(1)
+    frame: types.FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "fasttrain":
         frame = frame.f_back
         level += 1

@@ -1,4 +1,5 @@
 """Our exception classes, alone and together with scikit-learn's."""
+
 import pickle
 import subprocess
 import sys

@@ -1,8 +1,11 @@
 """The embedded handwritten digits."""
+
 from dataclasses import dataclass
 from importlib import resources
+from typing import Any, Literal, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fasttrain.exceptions import InvalidParameterError
 
@@ -11,18 +14,28 @@ from fasttrain.exceptions import InvalidParameterError
 class Digits:
     """What :func:`load_digits` returns."""
 
-    data: np.ndarray  # (1797, 64)
-    target: np.ndarray  # (1797,) int64
-    target_names: np.ndarray  # (10,) int64
+    data: NDArray[np.floating[Any]]  # (1797, 64)
+    target: NDArray[np.int64]  # (1797,) int64
+    target_names: NDArray[np.int64]  # (10,) int64
     DESCR: str
 
     @property
-    def images(self):
+    def images(self) -> NDArray[np.floating[Any]]:
         """The data as images, (1797, 8, 8); a view."""
         return self.data.reshape(-1, 8, 8)
 
 
-def load_digits(*, return_X_y=False, dtype=np.float64, scaled=False):
+@overload
+def load_digits(
+    *, return_X_y: Literal[False] = False, dtype: Any = np.float64, scaled: bool = False
+) -> Digits: ...
+@overload
+def load_digits(
+    *, return_X_y: Literal[True], dtype: Any = np.float64, scaled: bool = False
+) -> tuple[NDArray[np.floating[Any]], NDArray[np.int64]]: ...
+def load_digits(
+    *, return_X_y: bool = False, dtype: Any = np.float64, scaled: bool = False
+) -> Digits | tuple[NDArray[np.floating[Any]], NDArray[np.int64]]:
     """The 1,797 handwritten digits of 8x8 pixels that come with the package.
 
     Parameters
@@ -54,7 +67,8 @@ def load_digits(*, return_X_y=False, dtype=np.float64, scaled=False):
     >>> X.shape, y[:5].tolist()
     ((1797, 64), [0, 1, 2, 3, 4])
     """
-    if dtype not in (np.float32, np.float64, "float32", "float64"):
+    # None is a name of float64 to NumPy
+    if dtype is None or np.dtype(dtype) not in (np.float32, np.float64):
         raise InvalidParameterError(f"dtype must be float32 or float64, got {dtype!r}")
     folder = resources.files("fasttrain.data")
     with folder.joinpath("digits.npz").open("rb") as file, np.load(file) as arrays:

@@ -1,13 +1,24 @@
 """Random parts of a data set: for training, validation and testing."""
+
 import math
 import numbers
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from fasttrain.exceptions import InvalidParameterError
 
 
-def train_test_split(*arrays, test_size=None, train_size=None, random_state=None, shuffle=True, stratify=None):
+def train_test_split(
+    *arrays: Any,
+    test_size: float | None = None,
+    train_size: float | None = None,
+    random_state: int | np.random.Generator | None = None,
+    shuffle: bool = True,
+    stratify: ArrayLike | None = None,
+) -> list[Any]:
     """Split arrays of equal length into a training and a test part.
 
     Parameters
@@ -65,8 +76,13 @@ def train_test_split(*arrays, test_size=None, train_size=None, random_state=None
 
 
 def train_validation_test_split(
-    *arrays, validation_size=0.2, test_size=0.2, random_state=None, shuffle=True, stratify=None
-):
+    *arrays: Any,
+    validation_size: float = 0.2,
+    test_size: float = 0.2,
+    random_state: int | np.random.Generator | None = None,
+    shuffle: bool = True,
+    stratify: ArrayLike | None = None,
+) -> list[Any]:
     """Split arrays of equal length into a training, a validation and a test part.
 
     Parameters
@@ -105,22 +121,23 @@ def train_validation_test_split(
     n_train = n_rows - n_validation - n_test
     if n_train < 1:
         raise ValueError(
-            f"validation_size={validation_size} and test_size={test_size} leave no row of {n_rows} for training"
+            f"validation_size={validation_size} and test_size={test_size} leave no row of {n_rows} "
+            "for training"
         )
     sizes = {"train": n_train, "validation": n_validation, "test": n_test}
     parts = _parts(sizes, n_rows, random_state, shuffle, stratify)
     return [_rows(array, part) for array in arrays for part in parts]
 
 
-def _check_arrays(arrays):
+def _check_arrays(arrays: tuple[Any, ...]) -> int:
     if not arrays:
         raise ValueError("at least one array is needed")
-    lengths = []
+    lengths: list[int] = []
     for array in arrays:
         if array is None:
             continue
         shape = getattr(array, "shape", None)
-        if shape is not None and len(shape) == 0 or shape is None and not hasattr(array, "__len__"):
+        if not (hasattr(array, "__len__") if shape is None else len(shape)):
             raise TypeError(f"arrays must have rows, got {array!r}")
         lengths.append(len(array) if shape is None else int(shape[0]))
     if len(set(lengths)) != 1:
@@ -128,34 +145,37 @@ def _check_arrays(arrays):
     return lengths[0]
 
 
-def _size(size, name, n_rows, rounded):
+def _size(size: Any, name: str, n_rows: int, rounded: Callable[[float], int]) -> int | None:
     """Number of rows of a part, or None."""
     if size is None:
         return None
-    if isinstance(size, numbers.Integral) and not isinstance(size, bool) and size >= 1:
-        n = int(size)
-    elif isinstance(size, numbers.Real) and not isinstance(size, numbers.Integral) and 0 < size < 1:
-        n = rounded(size * n_rows)
-    else:
-        raise InvalidParameterError(f"{name} must be a share in (0, 1) or a positive number of rows, got {size!r}")
-    if isinstance(size, numbers.Integral) and n >= n_rows:
-        raise ValueError(f"{name} must be smaller than the number of rows, {n_rows}, got {n}")
-    return n
+    if _is_integer(size) and size >= 1:
+        if size >= n_rows:
+            raise ValueError(f"{name} must be smaller than the number of rows, {n_rows}, got {size}")
+        return int(size)
+    if isinstance(size, numbers.Real) and 0 < float(size) < 1:
+        return rounded(float(size) * n_rows)
+    raise InvalidParameterError(
+        f"{name} must be a share in (0, 1) or a positive number of rows, got {size!r}"
+    )
 
 
-def _generator(random_state):
+def _is_integer(value: Any) -> bool:
+    return not isinstance(value, bool) and isinstance(value, numbers.Integral)
+
+
+def _generator(random_state: Any) -> np.random.Generator:
     if isinstance(random_state, np.random.Generator):
         return random_state
-    if random_state is not None and (
-        not isinstance(random_state, numbers.Integral) or isinstance(random_state, bool) or random_state < 0
-    ):
+    if random_state is not None and not (_is_integer(random_state) and random_state >= 0):
         raise InvalidParameterError(
-            f"random_state must be None, an integer of at least 0 or a numpy.random.Generator, got {random_state!r}"
+            "random_state must be None, an integer of at least 0 or a numpy.random.Generator, "
+            f"got {random_state!r}"
         )
     return np.random.Generator(np.random.Philox(random_state))
 
 
-def _parts(sizes, n_rows, random_state, shuffle, stratify):
+def _parts(sizes: dict[str, int], n_rows: int, random_state: Any, shuffle: bool, stratify: Any) -> list[Any]:
     """For each part its rows: index arrays, or slices without a shuffle."""
     for name, size in sizes.items():
         if size < 1:
@@ -184,7 +204,7 @@ def _parts(sizes, n_rows, random_state, shuffle, stratify):
     return [order[part_of[order] == part] for part in range(len(sizes))]
 
 
-def _classes(stratify, n_rows):
+def _classes(stratify: Any, n_rows: int) -> tuple[NDArray[Any], NDArray[np.intp]]:
     stratify = np.asarray(stratify)
     if stratify.ndim not in (1, 2) or stratify.shape[0] != n_rows:
         raise ValueError(f"stratify must have {n_rows} rows, got shape {stratify.shape}")
@@ -197,7 +217,7 @@ def _classes(stratify, n_rows):
     return classes, codes.reshape(-1)
 
 
-def _allocate(counts, sizes, classes):
+def _allocate(counts: NDArray[np.intp], sizes: dict[str, int], classes: NDArray[Any]) -> NDArray[np.int64]:
     """Rows of each class in each part, (n_parts, n_classes), at least one.
 
     One part after the other takes its share of the rows that are left, by largest remainder between the
@@ -211,7 +231,9 @@ def _allocate(counts, sizes, classes):
         )
     for name, size in sizes.items():
         if size < n_classes:
-            raise ValueError(f"the {name} part must have a row of each of {n_classes} classes, got {size} rows")
+            raise ValueError(
+                f"the {name} part must have a row of each of {n_classes} classes, got {size} rows"
+            )
     left = counts.copy()
     allocation = np.zeros((n_parts, n_classes), dtype=np.int64)
     # the smaller parts, later in the order of the arguments, choose first
@@ -232,7 +254,7 @@ def _allocate(counts, sizes, classes):
     return allocation
 
 
-def _rows(array, part):
+def _rows(array: Any, part: Any) -> Any:
     if array is None:
         return None
     if hasattr(array, "iloc"):

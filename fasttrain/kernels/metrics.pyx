@@ -123,7 +123,9 @@ def confusion_matrix(y_true, y_pred, n_classes, sample_weight=None, *, first_lab
     return result
 
 
-cdef str _complaint(object y_true, object y_pred, object sample_weight, Py_ssize_t row, Py_ssize_t low, Py_ssize_t high):
+cdef str _complaint(
+    object y_true, object y_pred, object sample_weight, Py_ssize_t row, Py_ssize_t low, Py_ssize_t high
+):
     for name, labels in (("y_true", y_true), ("y_pred", y_pred)):
         if not low <= int(labels[row]) <= high:
             return f"{name} must hold labels in {low} .. {high}, got {int(labels[row])} in row {row}"

@@ -1,4 +1,5 @@
 """How good predictions are, by scikit-learn's names."""
+
 from fasttrain.metrics.classification import (
     accuracy_score,
     classification_report,

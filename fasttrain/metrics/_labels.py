@@ -5,12 +5,18 @@ since the kernel validates labels anyway.  All others (wide ranges, strings, lar
 replaced by their positions among the sorted distinct labels.  Floats that hold integers are labels, as in
 scikit-learn.
 """
+
 import functools
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fasttrain.kernels.metrics import confusion_matrix as count_pairs
 from fasttrain.metrics._validation import as_array, check_array_like, check_lengths, check_sample_weight
+
+_Array = NDArray[Any]
+_Sums = tuple[_Array, _Array, _Array]
 
 # Labels 0 .. 31 are tried first: the kernel's tables of that size stay in the first-level cache.
 _TRIED_CLASSES = 32
@@ -18,14 +24,16 @@ _TRIED_CLASSES = 32
 _TABLE_CLASSES = 1024
 
 
-def check_targets(y_true, y_pred, sample_weight=None):
+def check_targets(y_true: Any, y_pred: Any, sample_weight: Any = None) -> "LabelPairs | IndicatorPairs":
     """The two vectors as :class:`LabelPairs`, or the two indicator matrices as :class:`IndicatorPairs`."""
     check_array_like(y_true, "y_true")
     check_array_like(y_pred, "y_pred")
     true, pred = as_array(y_true, "y_true"), as_array(y_pred, "y_pred")
     if sample_weight is not None:
         check_array_like(sample_weight, "sample_weight")
-        check_lengths(("y_true", true), ("y_pred", pred), ("sample_weight", as_array(sample_weight, "sample_weight")))
+        check_lengths(
+            ("y_true", true), ("y_pred", pred), ("sample_weight", as_array(sample_weight, "sample_weight"))
+        )
         weight = check_sample_weight(sample_weight, len(true))
     else:
         if len(true) != len(pred) or not len(true):
@@ -36,15 +44,19 @@ def check_targets(y_true, y_pred, sample_weight=None):
         raise ValueError(f"y_true and y_pred must be of one kind, got {kind_true} and {kind_pred}")
     if kind_true == "multilabel-indicator":
         if true.shape != pred.shape:
-            raise ValueError(f"y_true and y_pred must have the same number of labels, got {true.shape} and {pred.shape}")
+            raise ValueError(
+                f"y_true and y_pred must have the same number of labels, got {true.shape} and {pred.shape}"
+            )
         return IndicatorPairs(true, pred, weight)
     true, pred = _contiguous(true), _contiguous(pred)
     if _holds_strings(true) != _holds_strings(pred):
-        raise ValueError(f"y_true and y_pred must not mix strings and numbers, got dtypes {true.dtype} and {pred.dtype}")
+        raise ValueError(
+            f"y_true and y_pred must not mix strings and numbers, got dtypes {true.dtype} and {pred.dtype}"
+        )
     return LabelPairs(true, pred, weight)
 
 
-def _kind(y, name):
+def _kind(y: _Array, name: str) -> str:
     """'labels' or 'multilabel-indicator'; raises for every other target."""
     kind = y.dtype.kind
     if y.ndim == 1 and kind in "biuU":
@@ -61,33 +73,35 @@ def _kind(y, name):
         return "labels"
     if kind in "biuf" and ((y == y.flat[0]) | (y == _another_value(y))).all():
         return "multilabel-indicator"
-    raise ValueError(f"{name} must be one column of labels or an indicator matrix, got shape {y.shape} of many classes")
+    raise ValueError(
+        f"{name} must be one column of labels or an indicator matrix, got shape {y.shape} of many classes"
+    )
 
 
-def _integral(y, name):
+def _integral(y: _Array, name: str) -> bool:
     low, high = float(y.min()), float(y.max())
     if not (low > -np.inf and high < np.inf):
         raise ValueError(f"{name} must not hold NaN or infinity")
     return low >= -(2.0**63) and high < 2.0**63 and bool((np.floor(y) == y).all())
 
 
-def _another_value(y):
+def _another_value(y: _Array) -> Any:
     low = y.min()
     return y.max() if low == y.flat[0] else low
 
 
-def _contiguous(y):
+def _contiguous(y: _Array) -> _Array:
     flags = y.flags
     if y.ndim == 1 and flags.c_contiguous and flags.aligned:
         return y
     return np.array(y.reshape(-1), order="C")
 
 
-def _holds_strings(y):
+def _holds_strings(y: _Array) -> bool:
     return y.dtype.kind in "UTO"
 
 
-def _as_integers(y):
+def _as_integers(y: _Array) -> _Array | None:
     """y where it holds integers, y converted where it holds floats in the range of int32, else None."""
     kind = y.dtype.kind
     if kind in "biu":
@@ -97,7 +111,7 @@ def _as_integers(y):
     return None
 
 
-def positions(present, wanted):
+def positions(present: _Array, wanted: Any) -> _Array:
     """For each of `wanted` its position in the sorted array `present`, or -1."""
     wanted = np.asarray(wanted)
     if wanted.ndim != 1:
@@ -105,7 +119,9 @@ def positions(present, wanted):
     if wanted.size == 0:
         return np.zeros(0, dtype=np.intp)
     if _holds_strings(wanted) != _holds_strings(present):
-        raise ValueError(f"labels must be of the kind of y_true, got dtypes {wanted.dtype} and {present.dtype}")
+        raise ValueError(
+            f"labels must be of the kind of y_true, got dtypes {wanted.dtype} and {present.dtype}"
+        )
     index = np.searchsorted(present, wanted)
     index[index == len(present)] = 0
     return np.where(present[index] == wanted, index, -1)
@@ -120,19 +136,19 @@ class LabelPairs:
 
     multilabel = False
 
-    def __init__(self, y_true, y_pred, sample_weight):
+    def __init__(self, y_true: _Array, y_pred: _Array, sample_weight: _Array | None) -> None:
         self.y_true = y_true
         self.y_pred = y_pred
         self.sample_weight = sample_weight
 
     @functools.cached_property
-    def _weight(self):
+    def _weight(self) -> _Array | None:
         # the kernel takes floats
         weight = self.sample_weight
-        return weight.astype(np.float64) if weight.dtype.kind == "i" else weight
+        return weight.astype(np.float64) if weight is not None and weight.dtype.kind == "i" else weight
 
     @functools.cached_property
-    def _direct(self):
+    def _direct(self) -> tuple[_Array, _Array, int, _Array] | None:
         """(y_true, y_pred, lowest label, counts) for integers in a small range, else None."""
         y_true, y_pred = _as_integers(self.y_true), _as_integers(self.y_pred)
         if y_true is None or y_pred is None:
@@ -149,7 +165,7 @@ class LabelPairs:
         return y_true, y_pred, low, count_pairs(y_true, y_pred, width, first_label=low)
 
     @functools.cached_property
-    def _coded(self):
+    def _coded(self) -> _Sums:
         """(labels, codes of y_true, codes of y_pred): positions among the sorted distinct labels."""
         labels_true, labels_pred = np.unique(self.y_true), np.unique(self.y_pred)
         if self.y_true.dtype == self.y_pred.dtype or _holds_strings(self.y_true):
@@ -169,8 +185,9 @@ class LabelPairs:
         )
 
     @functools.cached_property
-    def _present(self):
-        """(sorted labels in y_true or y_pred, their positions in the table of counts)."""
+    def _present(self) -> tuple[_Array, _Array]:
+        """(sorted labels in y_true or y_pred, their positions in the table of `_direct`)."""
+        assert self._direct is not None
         _, _, low, counts = self._direct
         in_true = counts.sum(axis=1)
         index = np.flatnonzero(in_true + counts.sum(axis=0))
@@ -183,22 +200,21 @@ class LabelPairs:
         return (index + low).astype(dtype), index
 
     @functools.cached_property
-    def labels(self):
+    def labels(self) -> _Array:
         """The sorted distinct labels of both vectors."""
         return self._coded[0] if self._direct is None else self._present[0]
 
     @property
-    def kind(self):
+    def kind(self) -> str:
         """'binary' or 'multiclass', as scikit-learn names them."""
         return "binary" if len(self.labels) <= 2 else "multiclass"
 
     @functools.cached_property
-    def table(self):
+    def table(self) -> _Array:
         """(n_labels, n_labels): rows, or sums of weights, by true and predicted label."""
         if self._direct is None:
             labels, y_true, y_pred = self._coded
-            weight = None if self.sample_weight is None else self._weight
-            return count_pairs(y_true, y_pred, len(labels), weight)
+            return count_pairs(y_true, y_pred, len(labels), self._weight)
         index = self._present[1]
         table = self._direct_table
         if len(index) == len(table):
@@ -206,45 +222,48 @@ class LabelPairs:
         return table[index][:, index]
 
     @functools.cached_property
-    def _direct_table(self):
+    def _direct_table(self) -> _Array:
+        """The table of `_direct`, of sums of weights where there are weights."""
+        assert self._direct is not None
         y_true, y_pred, low, counts = self._direct
         if self.sample_weight is None:
             return counts
         return count_pairs(y_true, y_pred, len(counts), self._weight, first_label=low)
 
     @functools.cached_property
-    def class_sums(self):
+    def class_sums(self) -> _Sums:
         """(true positives, predicted, true), each (n_labels,): rows or sums of weights."""
         if self._direct is None and not _worth_a_table(len(self.labels), len(self.y_true)):
             _, y_true, y_pred = self._coded
             n_labels, weight = len(self.labels), self.sample_weight
             right = y_true == y_pred
-            sums = (
+            return (
                 np.bincount(y_true[right], None if weight is None else weight[right], n_labels),
                 np.bincount(y_pred, weight, n_labels),
                 np.bincount(y_true, weight, n_labels),
             )
-            return tuple(one.astype(np.int64 if weight is None else np.float64) for one in sums)
         table = self.table
         return table.diagonal(), table.sum(axis=0), table.sum(axis=1)
 
-    def right_and_all(self):
+    def right_and_all(self) -> tuple[float, float]:
         """(rows predicted right, all rows), or sums of their weights."""
         if self._direct is not None:
             table = self._direct_table
-            return float(table.trace()), float(table.sum() if self.sample_weight is not None else len(self.y_true))
-        right = self.y_true == self.y_pred
-        if self.sample_weight is None:
-            return float(np.count_nonzero(right)), float(len(right))
-        return (
-            float(self.sample_weight.sum(where=right, dtype=np.float64)),
-            float(self.sample_weight.sum(dtype=np.float64)),
-        )
+            return float(table.trace()), float(table.sum())
+        return _weigh(self.y_true == self.y_pred, self.sample_weight)
 
 
-def _worth_a_table(n_classes, n_rows):
+def _weigh(right: _Array, weight: _Array | None) -> tuple[float, float]:
+    if weight is None:
+        return float(np.count_nonzero(right)), float(len(right))
+    return float(weight.sum(where=right, dtype=np.float64)), float(weight.sum(dtype=np.float64))
+
+
+def _worth_a_table(n_classes: int, n_rows: int) -> bool:
     # clearing and reading the table must not cost more than passing over the rows
-    return n_classes <= _TRIED_CLASSES or (n_classes <= _TABLE_CLASSES and n_classes * n_classes <= 4 * n_rows)
+    return n_classes <= _TRIED_CLASSES or (
+        n_classes <= _TABLE_CLASSES and n_classes * n_classes <= 4 * n_rows
+    )
 
 
 class IndicatorPairs:
@@ -253,54 +272,55 @@ class IndicatorPairs:
     multilabel = True
     kind = "multilabel-indicator"
 
-    def __init__(self, y_true, y_pred, sample_weight):
+    def __init__(self, y_true: _Array, y_pred: _Array, sample_weight: _Array | None) -> None:
         self.y_true = y_true
         self.y_pred = y_pred
         self.sample_weight = sample_weight
         self.labels = np.arange(y_true.shape[1])
 
-    def columns(self, labels):
+    def columns(self, labels: Any) -> _Array:
         """The columns that `labels` name, checked."""
         labels = np.asarray(labels)
         if labels.ndim != 1 or (labels.size and labels.dtype.kind not in "iu"):
             raise ValueError(f"labels must be numbers of columns, got {labels!r}")
         if labels.size and (labels.min() < 0 or labels.max() >= len(self.labels)):
-            raise ValueError(f"labels must lie in 0 .. {len(self.labels) - 1} for indicator matrices, got {labels!r}")
-        return labels.astype(np.intp)
+            raise ValueError(
+                f"labels must lie in 0 .. {len(self.labels) - 1} for indicator matrices, got {labels!r}"
+            )
+        index: _Array = labels.astype(np.intp)
+        return index
 
     @functools.cached_property
-    def _sets(self):
+    def _sets(self) -> _Sums:
         true, pred = self.y_true != 0, self.y_pred != 0
         return true & pred, pred, true
 
     @functools.cached_property
-    def class_sums(self):
+    def class_sums(self) -> _Sums:
         """(true positives, predicted, true), each (n_labels,): rows or sums of weights."""
-        if self.sample_weight is None:
-            return tuple(one.sum(axis=0, dtype=np.int64) for one in self._sets)
-        weight = self.sample_weight[:, np.newaxis]
-        return tuple(
-            np.add.reduce(np.broadcast_to(weight, one.shape), axis=0, where=one, dtype=np.float64)
-            for one in self._sets
-        )
+        both, pred, true = self._sets
+        return self._column_sums(both), self._column_sums(pred), self._column_sums(true)
 
-    def row_sums(self, columns=None):
+    def _column_sums(self, chosen: _Array) -> _Array:
+        if self.sample_weight is None:
+            counts: _Array = np.asarray(np.count_nonzero(chosen, axis=0))
+            return counts
+        weight = np.broadcast_to(self.sample_weight[:, np.newaxis], chosen.shape)
+        sums: _Array = weight.sum(axis=0, where=chosen, dtype=np.float64)
+        return sums
+
+    def row_sums(self, columns: _Array | None = None) -> _Sums:
         """(true positives, predicted, true), each (n_rows,): labels of each row, of the given columns.
 
         Of rows without weight all three are 0, so their scores are undefined, as in scikit-learn.
         """
-        sets = self._sets if columns is None else [one[:, columns] for one in self._sets]
-        sums = tuple(one.sum(axis=1, dtype=np.int64) for one in sets)
-        if self.sample_weight is None:
-            return sums
-        return tuple(one * (self.sample_weight != 0) for one in sums)
+        both, pred, true = self._sets
+        return self._row_sums(both, columns), self._row_sums(pred, columns), self._row_sums(true, columns)
 
-    def right_and_all(self):
+    def _row_sums(self, chosen: _Array, columns: _Array | None) -> _Array:
+        sums: _Array = np.asarray(np.count_nonzero(chosen if columns is None else chosen[:, columns], axis=1))
+        return sums if self.sample_weight is None else sums * (self.sample_weight != 0)
+
+    def right_and_all(self) -> tuple[float, float]:
         """(rows predicted right in every label, all rows), or sums of their weights."""
-        right = (self.y_true == self.y_pred).all(axis=1)
-        if self.sample_weight is None:
-            return float(np.count_nonzero(right)), float(len(right))
-        return (
-            float(self.sample_weight.sum(where=right, dtype=np.float64)),
-            float(self.sample_weight.sum(dtype=np.float64)),
-        )
+        return _weigh((self.y_true == self.y_pred).all(axis=1), self.sample_weight)

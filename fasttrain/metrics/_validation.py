@@ -1,14 +1,17 @@
 """Checks of arguments that the metrics share; each raises what scikit-learn raises."""
+
 import math
 import numbers
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fasttrain.exceptions import InvalidParameterError
 
 
-def check_array_like(value, name):
+def check_array_like(value: Any, name: str) -> None:
     """Refuse what has no length: numbers, strings, None."""
     # the common case first: a call on few rows costs microseconds
     if type(value) is np.ndarray:
@@ -19,7 +22,7 @@ def check_array_like(value, name):
         raise InvalidParameterError(f"{name} must be an array or a sequence, got {value!r}")
 
 
-def as_array(value, name):
+def as_array(value: Any, name: str) -> NDArray[Any]:
     """value as an ndarray in native byte order, without a copy where that is possible.
 
     Raises
@@ -40,16 +43,15 @@ def as_array(value, name):
         if not (hasattr(value, "__array__") or hasattr(value, "__buffer__") or isinstance(value, Sequence)):
             raise InvalidParameterError(f"{name} must be an array or a sequence, got {type(value).__name__}")
         value = np.asarray(value)
-    if value.ndim == 0:
+    array: NDArray[Any] = value
+    if array.ndim == 0:
         raise TypeError(f"{name} must have at least one dimension, got the scalar {value!r}")
-    if value.dtype.kind == "c":
-        raise InvalidParameterError(f"{name} must not be complex, got dtype {value.dtype}")
-    if not value.dtype.isnative:
-        value = value.astype(value.dtype.newbyteorder("="))
-    return value
+    if array.dtype.kind == "c":
+        raise InvalidParameterError(f"{name} must not be complex, got dtype {array.dtype}")
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
-def check_lengths(*named_arrays):
+def check_lengths(*named_arrays: tuple[str, NDArray[Any] | None]) -> None:
     """The same number of rows, at least one; None is passed over."""
     lengths = {name: len(array) for name, array in named_arrays if array is not None}
     if len(set(lengths.values())) > 1:
@@ -58,7 +60,7 @@ def check_lengths(*named_arrays):
         raise ValueError("y_true and y_pred must hold at least one row, got empty arrays")
 
 
-def check_sample_weight(sample_weight, n_rows):
+def check_sample_weight(sample_weight: Any, n_rows: int) -> NDArray[Any]:
     """Weights as a C-contiguous array of float32, float64 or int64; finite, not negative, not all zero."""
     weight = as_array(sample_weight, "sample_weight")
     if weight.ndim != 1 or weight.shape[0] != n_rows:
@@ -79,19 +81,25 @@ def check_sample_weight(sample_weight, n_rows):
     return np.ascontiguousarray(weight)
 
 
-def check_choice(value, name, choices):
+def check_choice(value: Any, name: str, choices: tuple[str | None, ...]) -> None:
     """One of a few strings, or None where that is among them."""
     if not (value is None or isinstance(value, str)) or value not in choices:
         raise InvalidParameterError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
 
 
-def check_boolean(value, name):
+def check_boolean(value: Any, name: str) -> None:
     """True or False."""
     if not isinstance(value, (bool, np.bool_)):
         raise InvalidParameterError(f"{name} must be True or False, got {value!r}")
 
 
-def zero_division_value(zero_division):
+def check_number(value: Any, name: str, kind: type[Any]) -> None:
+    """A number of this kind (of :mod:`numbers`) of at least 0."""
+    if not (isinstance(value, kind) and value >= 0):
+        raise InvalidParameterError(f"{name} must be a number of at least 0, got {value!r}")
+
+
+def zero_division_value(zero_division: Any) -> float:
     """What stands for a quotient with a zero denominator."""
     if isinstance(zero_division, str):
         if zero_division == "warn":

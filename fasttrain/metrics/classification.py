@@ -3,14 +3,23 @@
 Every function here is a few sums over a table of pairs of labels, which one pass over the data gives
 (:mod:`fasttrain.metrics._labels`).
 """
+
 import math
 import numbers
+from typing import Any, Literal, overload
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from fasttrain.exceptions import InvalidParameterError, UndefinedMetricWarning, warn
-from fasttrain.metrics._labels import check_targets, positions
-from fasttrain.metrics._validation import check_array_like, check_boolean, check_choice, zero_division_value
+from fasttrain.metrics._labels import IndicatorPairs, LabelPairs, check_targets, positions
+from fasttrain.metrics._validation import (
+    check_array_like,
+    check_boolean,
+    check_choice,
+    check_number,
+    zero_division_value,
+)
 
 __all__ = [
     "accuracy_score",
@@ -22,10 +31,22 @@ __all__ = [
     "recall_score",
 ]
 
+_Array = NDArray[Any]
+_Sums = tuple[_Array, _Array, _Array]
+_Average = Literal["binary", "micro", "macro", "weighted", "samples"] | None
+_Label = float | str | bool
+_ZeroDivision = float | Literal["warn"]
+
 _AVERAGES = (None, "binary", "micro", "macro", "weighted", "samples")
 
 
-def accuracy_score(y_true, y_pred, *, normalize=True, sample_weight=None):
+def accuracy_score(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    normalize: bool = True,
+    sample_weight: ArrayLike | None = None,
+) -> float:
     """Share of rows that are predicted right.
 
     ``sum_i w_i [y_true_i = y_pred_i] / sum_i w_i``; in indicator matrices a row is right if all of its
@@ -64,7 +85,14 @@ def accuracy_score(y_true, y_pred, *, normalize=True, sample_weight=None):
     return right / total if normalize else right
 
 
-def confusion_matrix(y_true, y_pred, *, labels=None, sample_weight=None, normalize=None):
+def confusion_matrix(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    labels: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    normalize: Literal["true", "pred", "all"] | None = None,
+) -> NDArray[Any]:
     """Number of rows for each pair of true (row) and predicted (column) label.
 
     Parameters
@@ -105,11 +133,12 @@ def confusion_matrix(y_true, y_pred, *, labels=None, sample_weight=None, normali
     if labels is not None:
         check_array_like(labels, "labels")
     targets = check_targets(y_true, y_pred, sample_weight)
-    if targets.multilabel:
-        raise ValueError("y_true and y_pred must be labels, got indicator matrices")
+    if isinstance(targets, IndicatorPairs):
+        raise InvalidParameterError("y_true and y_pred must be labels, got indicator matrices")
     matrix = targets.table
-    if matrix.dtype != np.int64 and targets.sample_weight.dtype.kind == "i":
-        matrix = _exact_table(targets, matrix)
+    weight = targets.sample_weight
+    if weight is not None and weight.dtype.kind == "i":
+        matrix = _exact_table(targets, weight, matrix)
     if labels is not None:
         index = positions(targets.labels, labels)
         if not index.size:
@@ -139,33 +168,33 @@ def confusion_matrix(y_true, y_pred, *, labels=None, sample_weight=None, normali
     return matrix
 
 
-def _any_true(targets, index):
+def _any_true(targets: LabelPairs, index: _Array) -> bool:
     # rows of a true label may all have zero weight: ask the labels themselves
     return targets.sample_weight is not None and bool(np.isin(targets.y_true, targets.labels[index]).any())
 
 
-def _exact_table(targets, table):
+def _exact_table(targets: LabelPairs, weight: _Array, table: _Array) -> _Array:
     """The int64 table of integer weights, from the table of their sums in float64."""
-    if targets.sample_weight.sum(dtype=np.float64) < 2.0**52:
+    if weight.sum(dtype=np.float64) < 2.0**52:
         return table.astype(np.int64)
     _, y_true, y_pred = targets._coded
     exact = np.zeros(table.shape, dtype=np.int64)
-    np.add.at(exact, (y_true, y_pred), targets.sample_weight)
+    np.add.at(exact, (y_true, y_pred), weight)
     return exact
 
 
 def precision_recall_fscore_support(
-    y_true,
-    y_pred,
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
     *,
-    beta=1.0,
-    labels=None,
-    pos_label=1,
-    average=None,
-    warn_for=("precision", "recall", "f-score"),
-    sample_weight=None,
-    zero_division="warn",
-):
+    beta: float = 1.0,
+    labels: ArrayLike | None = None,
+    pos_label: _Label | None = 1,
+    average: _Average = None,
+    warn_for: tuple[str, ...] | list[str] | set[str] = ("precision", "recall", "f-score"),
+    sample_weight: ArrayLike | None = None,
+    zero_division: _ZeroDivision = "warn",
+) -> tuple[Any, Any, Any, Any]:
     """Precision, recall, F-beta and support, for each class or averaged.
 
     With tp, fp, fn the (weighted) numbers of true positives, false positives and false negatives:
@@ -216,8 +245,7 @@ def precision_recall_fscore_support(
     >>> precision_recall_fscore_support(y_true, y_pred, average="macro")
     (0.8333333333333333, 0.75, 0.7333333333333334, None)
     """
-    if not (isinstance(beta, numbers.Real) and beta >= 0):
-        raise InvalidParameterError(f"beta must be a number of at least 0, got {beta!r}")
+    check_number(beta, "beta", numbers.Real)
     if not isinstance(warn_for, (list, tuple, set)):
         raise InvalidParameterError(f"warn_for must be a tuple of names, got {warn_for!r}")
     _check_common(labels, pos_label, average, zero_division)
@@ -232,16 +260,24 @@ def precision_recall_fscore_support(
         )
     sums = _sums(targets, labels, average)
     warned = _Warnings(average, warn_for if zero_division == "warn" else ())
-    scores = _scores(sums, beta, average, zero_division_value(zero_division), warned)
+    scores = _scores(sums, beta, zero_division_value(zero_division), warned)
     if average is None:
         return *scores, sums[2]
     weights = {"weighted": sums[2], "samples": targets.sample_weight}.get(average)
-    return *(_mean(score, weights) for score in scores), None
+    precision, recall, fscore = (_mean(score, weights) for score in scores)
+    return precision, recall, fscore, None
 
 
 def precision_score(
-    y_true, y_pred, *, labels=None, pos_label=1, average="binary", sample_weight=None, zero_division="warn"
-):
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    labels: ArrayLike | None = None,
+    pos_label: _Label | None = 1,
+    average: _Average = "binary",
+    sample_weight: ArrayLike | None = None,
+    zero_division: _ZeroDivision = "warn",
+) -> Any:
     """Precision, tp / (tp + fp): the share of rows predicted positive that are positive.
 
     See :func:`precision_recall_fscore_support` for the arguments.
@@ -269,8 +305,15 @@ def precision_score(
 
 
 def recall_score(
-    y_true, y_pred, *, labels=None, pos_label=1, average="binary", sample_weight=None, zero_division="warn"
-):
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    labels: ArrayLike | None = None,
+    pos_label: _Label | None = 1,
+    average: _Average = "binary",
+    sample_weight: ArrayLike | None = None,
+    zero_division: _ZeroDivision = "warn",
+) -> Any:
     """Recall, tp / (tp + fn): the share of positive rows that are predicted positive.
 
     See :func:`precision_recall_fscore_support` for the arguments.
@@ -298,8 +341,15 @@ def recall_score(
 
 
 def f1_score(
-    y_true, y_pred, *, labels=None, pos_label=1, average="binary", sample_weight=None, zero_division="warn"
-):
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    labels: ArrayLike | None = None,
+    pos_label: _Label | None = 1,
+    average: _Average = "binary",
+    sample_weight: ArrayLike | None = None,
+    zero_division: _ZeroDivision = "warn",
+) -> Any:
     """F1, 2 tp / (2 tp + fn + fp): the harmonic mean of precision and recall.
 
     See :func:`precision_recall_fscore_support` for the arguments.
@@ -326,17 +376,41 @@ def f1_score(
     )[2]
 
 
+@overload
 def classification_report(
-    y_true,
-    y_pred,
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
     *,
-    labels=None,
-    target_names=None,
-    sample_weight=None,
-    digits=2,
-    output_dict=False,
-    zero_division="warn",
-):
+    labels: ArrayLike | None = None,
+    target_names: Any = None,
+    sample_weight: ArrayLike | None = None,
+    digits: int = 2,
+    output_dict: Literal[False] = False,
+    zero_division: _ZeroDivision = "warn",
+) -> str: ...
+@overload
+def classification_report(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    labels: ArrayLike | None = None,
+    target_names: Any = None,
+    sample_weight: ArrayLike | None = None,
+    digits: int = 2,
+    output_dict: Literal[True],
+    zero_division: _ZeroDivision = "warn",
+) -> dict[str, Any]: ...
+def classification_report(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    labels: ArrayLike | None = None,
+    target_names: Any = None,
+    sample_weight: ArrayLike | None = None,
+    digits: int = 2,
+    output_dict: bool = False,
+    zero_division: _ZeroDivision = "warn",
+) -> str | dict[str, Any]:
     """Precision, recall, F1 and support of each class and their averages, as a text or a dict.
 
     Parameters
@@ -382,60 +456,59 @@ def classification_report(
     """
     _check_common(labels, 1, None, zero_division)
     check_boolean(output_dict, "output_dict")
-    if not isinstance(digits, numbers.Integral) or digits < 0:
-        raise InvalidParameterError(f"digits must be an integer of at least 0, got {digits!r}")
+    check_number(digits, "digits", numbers.Integral)
     if target_names is not None:
         check_array_like(target_names, "target_names")
     targets = check_targets(y_true, y_pred, sample_weight)
-    given = labels is not None
-    labels = np.asarray(labels) if given else targets.labels
+    classes = targets.labels if labels is None else np.asarray(labels)
     micro_is_accuracy = not targets.multilabel and (
-        not given or set(labels.tolist()) >= set(targets.labels.tolist())
+        labels is None or set(classes.tolist()) >= set(targets.labels.tolist())
     )
     if target_names is None:
-        target_names = [str(label) for label in labels]
-    elif len(labels) != len(target_names):
-        if not given:
-            raise ValueError(
-                f"target_names must name the {len(labels)} classes that occur, got {len(target_names)} names; "
-                "the argument labels gives others"
-            )
-        warn(f"target_names has {len(target_names)} names for {len(labels)} labels", UserWarning)
+        target_names = [str(label) for label in classes]
+    elif len(classes) != len(target_names):
+        message = f"target_names must name {len(classes)} classes, got {len(target_names)} names"
+        if labels is None:
+            raise ValueError(f"{message}; the argument labels gives other classes than those that occur")
+        warn(message, UserWarning)
 
     zero = zero_division_value(zero_division)
     warn_for = ("precision", "recall", "f-score") if zero_division == "warn" else ()
-    sums = _sums(targets, labels if given else None, None)
-    scores = _scores(sums, 1.0, None, zero, _Warnings(None, warn_for))
+    sums = _sums(targets, labels, None)
+    scores = _scores(sums, 1.0, zero, _Warnings(None, warn_for))
     rows = [(str(name), *values) for name, *values in zip(target_names, *scores, sums[2], strict=False)]
-    support = sums[2].sum()
-
-    pooled = _pool(sums)
-    micro = _scores(pooled, 1.0, "micro", zero, _Warnings("micro", warn_for))
-    averages = [("accuracy" if micro_is_accuracy else "micro avg", *(float(score[0]) for score in micro), support)]
-    averages.append(("macro avg", *(_mean(score, None) for score in scores), support))
-    averages.append(("weighted avg", *(_mean(score, sums[2]) for score in scores), support))
+    micro = _scores(_pool(sums), 1.0, zero, _Warnings("micro", warn_for))
+    total = sums[2].sum()
+    averages = [
+        ("accuracy" if micro_is_accuracy else "micro avg", *(float(score[0]) for score in micro), total),
+        ("macro avg", *(_mean(score, None) for score in scores), total),
+        ("weighted avg", *(_mean(score, sums[2]) for score in scores), total),
+    ]
     if targets.multilabel:
-        by_row = _scores(
-            _sums(targets, labels if given else None, "samples"), 1.0, "samples", zero, _Warnings("samples", warn_for)
-        )
-        averages.append(("samples avg", *(_mean(score, targets.sample_weight) for score in by_row), support))
+        by_row = _scores(_sums(targets, labels, "samples"), 1.0, zero, _Warnings("samples", warn_for))
+        averages.append(("samples avg", *(_mean(score, targets.sample_weight) for score in by_row), total))
     if output_dict:
         headers = ("precision", "recall", "f1-score", "support")
-        report = {name: dict(zip(headers, map(float, values), strict=True)) for name, *values in rows + averages}
+        report: dict[str, Any] = {
+            name: dict(zip(headers, map(float, values), strict=True)) for name, *values in rows + averages
+        }
         if micro_is_accuracy:
             report["accuracy"] = report["accuracy"]["precision"]
         return report
     return _layout(rows, averages, micro_is_accuracy, digits)
 
 
-def _layout(rows, averages, micro_is_accuracy, digits):
+def _layout(
+    rows: list[tuple[Any, ...]], averages: list[tuple[Any, ...]], micro_is_accuracy: bool, digits: int
+) -> str:
     width = max(len("weighted avg"), digits, *(len(name) for name, *_ in rows))
 
-    def line(name, precision, recall, fscore, support):
+    def line(name: str, precision: str, recall: str, fscore: str, support: Any) -> str:
         return f"{name:>{width}s}  {precision:>9} {recall:>9} {fscore:>9} {support:>9}\n"
 
-    def scores(name, *values):
-        return line(name, *(f"{value:.{digits}f}" for value in values[:3]), values[3])
+    def scores(name: str, precision: float, recall: float, fscore: float, support: Any) -> str:
+        shown = [f"{value:.{digits}f}" for value in (precision, recall, fscore)]
+        return line(name, shown[0], shown[1], shown[2], support)
 
     lines = [line("", "precision", "recall", "f1-score", "support"), "\n"]
     lines += [scores(*row) for row in rows]
@@ -447,7 +520,7 @@ def _layout(rows, averages, micro_is_accuracy, digits):
     return "".join(lines)
 
 
-def _check_common(labels, pos_label, average, zero_division):
+def _check_common(labels: Any, pos_label: Any, average: Any, zero_division: Any) -> None:
     check_choice(average, "average", _AVERAGES)
     zero_division_value(zero_division)
     if labels is not None:
@@ -456,9 +529,11 @@ def _check_common(labels, pos_label, average, zero_division):
         raise InvalidParameterError(f"pos_label must be a number or a string, got {pos_label!r}")
 
 
-def _positive(targets, pos_label):
+def _positive(targets: LabelPairs | IndicatorPairs, pos_label: Any) -> Any:
     if targets.kind != "binary":
-        choices = ", ".join(repr(a) for a in _AVERAGES if a != "binary" and (targets.multilabel or a != "samples"))
+        choices = ", ".join(
+            repr(a) for a in _AVERAGES if a != "binary" and (targets.multilabel or a != "samples")
+        )
         raise ValueError(f"average must be one of {choices} for {targets.kind} targets, got 'binary'")
     present = targets.labels.tolist()
     if pos_label not in present and len(present) >= 2:
@@ -466,37 +541,40 @@ def _positive(targets, pos_label):
     return pos_label
 
 
-def _sums(targets, labels, average):
+def _sums(targets: LabelPairs | IndicatorPairs, labels: Any, average: str | None) -> _Sums:
     """(true positives, predicted, true) of each class of `labels`, of each row, or of all."""
     if average == "samples":
-        if not targets.multilabel:
-            raise ValueError("average='samples' needs indicator matrices, got one label a row")
+        if isinstance(targets, LabelPairs):
+            raise InvalidParameterError("average='samples' needs indicator matrices, got one label a row")
         return targets.row_sums(None if labels is None else targets.columns(labels))
     sums = targets.class_sums
     if labels is not None:
-        if targets.multilabel:
+        if isinstance(targets, IndicatorPairs):
             index = targets.columns(labels)
         elif average == "binary":
             present = targets.labels.tolist()
             index = np.array([present.index(labels[0]) if labels[0] in present else -1])
         else:
             index = positions(targets.labels, labels)
-        sums = tuple(np.where(index >= 0, one[index], 0) for one in sums)
+        tp, predicted, true = sums
+        found = index >= 0
+        sums = found * tp[index], found * predicted[index], found * true[index]
     return _pool(sums) if average == "micro" else sums
 
 
-def _pool(sums):
-    return tuple(one.sum(keepdims=True) for one in sums)
+def _pool(sums: _Sums) -> _Sums:
+    tp, predicted, true = sums
+    return tp.sum(keepdims=True), predicted.sum(keepdims=True), true.sum(keepdims=True)
 
 
 class _Warnings:
     """Warns for undefined scores as scikit-learn words it."""
 
-    def __init__(self, average, warn_for):
+    def __init__(self, average: str | None, warn_for: tuple[str, ...] | list[str] | set[str]) -> None:
         self.average = average
         self.warn_for = warn_for
 
-    def __call__(self, metric, modifier, n_scores):
+    def __call__(self, metric: str, modifier: str, n_scores: int) -> None:
         if metric not in self.warn_for:
             return
         one, each = ("label", "sample") if self.average == "samples" else ("sample", "label")
@@ -508,7 +586,7 @@ class _Warnings:
         )
 
 
-def _scores(sums, beta, average, zero, warned):
+def _scores(sums: _Sums, beta: float, zero: float, warned: _Warnings) -> _Sums:
     """(precision, recall, F-beta) from (true positives, predicted, true)."""
     tp, predicted, true = sums
     precision = _divide(tp, predicted, zero, warned, "precision", "predicted")
@@ -518,19 +596,24 @@ def _scores(sums, beta, average, zero, warned):
     if beta == 0:
         return precision, recall, precision
     square = beta * beta
-    fscore = _divide((1.0 + square) * tp, square * true + predicted, zero, warned, "f-score", "true nor predicted")
+    fscore = _divide(
+        (1.0 + square) * tp, square * true + predicted, zero, warned, "f-score", "true nor predicted"
+    )
     return precision, recall, fscore
 
 
-def _divide(numerator, denominator, zero, warned, metric, modifier):
+def _divide(
+    numerator: _Array, denominator: _Array, zero: float, warned: _Warnings, metric: str, modifier: str
+) -> _Array:
+    quotient = np.full(len(denominator), zero)
     defined = denominator != 0
-    if defined.all():
-        return numerator / denominator
-    warned(metric, modifier, len(denominator))
-    return np.divide(numerator, denominator, out=np.full(len(denominator), zero), where=defined)
+    if not defined.all():
+        warned(metric, modifier, len(denominator))
+    np.divide(numerator, denominator, out=quotient, where=defined)
+    return quotient
 
 
-def _mean(scores, weights):
+def _mean(scores: _Array, weights: _Array | None) -> float:
     """Mean over the scores that are not nan; nan if there are none."""
     defined = ~np.isnan(scores)
     if not defined.all():

@@ -3,9 +3,13 @@
 The data are read in pieces of some thousand numbers, which are widened to float64 in the cache: whatever
 the inputs' dtype, sums are float64 and no widened copy of an array is made.
 """
+
 import math
+from collections.abc import Iterator
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from fasttrain.exceptions import InvalidParameterError, UndefinedMetricWarning, warn
 from fasttrain.metrics._validation import (
@@ -18,10 +22,18 @@ from fasttrain.metrics._validation import (
 
 __all__ = ["mean_squared_error", "r2_score"]
 
+_Array = NDArray[Any]
+
 _PIECE_NUMBERS = 1 << 14
 
 
-def mean_squared_error(y_true, y_pred, *, sample_weight=None, multioutput="uniform_average"):
+def mean_squared_error(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    multioutput: Literal["raw_values", "uniform_average"] | ArrayLike = "uniform_average",
+) -> Any:
     """Mean of the squared errors, ``sum_i w_i (y_true_i - y_pred_i)^2 / sum_i w_i``.
 
     Parameters
@@ -48,17 +60,28 @@ def mean_squared_error(y_true, y_pred, *, sample_weight=None, multioutput="unifo
     >>> mean_squared_error([3, -0.5, 2, 7], [2.5, 0.0, 2, 8])
     0.375
     """
-    if multioutput is None or (isinstance(multioutput, str) and multioutput not in ("raw_values", "uniform_average")):
+    if multioutput is None or (
+        isinstance(multioutput, str) and multioutput not in ("raw_values", "uniform_average")
+    ):
         raise InvalidParameterError(
             f"multioutput must be 'raw_values', 'uniform_average' or an array of weights, got {multioutput!r}"
         )
-    y_true, y_pred, weight, output_weights = _check(y_true, y_pred, sample_weight, multioutput)
-    total = len(y_true) if weight is None else weight.sum(dtype=np.float64)
-    errors = _squared_errors(y_true, y_pred, weight) / total
+    true, pred, weight, output_weights = _check(y_true, y_pred, sample_weight, multioutput)
+    total = len(true) if weight is None else weight.sum(dtype=np.float64)
+    errors = _squared_errors(true, pred, weight) / total
     return _average_outputs(errors, multioutput, output_weights)
 
 
-def r2_score(y_true, y_pred, *, sample_weight=None, multioutput="uniform_average", force_finite=True):
+def r2_score(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    multioutput: (
+        Literal["raw_values", "uniform_average", "variance_weighted"] | ArrayLike | None
+    ) = "uniform_average",
+    force_finite: bool = True,
+) -> Any:
     """Coefficient of determination, ``1 - sum_i w_i (t_i - p_i)^2 / sum_i w_i (t_i - mean(t))^2``.
 
     Parameters
@@ -67,7 +90,7 @@ def r2_score(y_true, y_pred, *, sample_weight=None, multioutput="uniform_average
         Real numbers, finite.
     sample_weight : array-like of shape (n_rows,), optional
         Finite, not negative, not all zero.
-    multioutput : {'uniform_average', 'raw_values', 'variance_weighted', None} or array-like of shape (n_outputs,)
+    multioutput : {'uniform_average', 'raw_values', 'variance_weighted'} or array-like of shape (n_outputs,)
         The mean over outputs (None too), one value for each, or the mean weighted by the variances of
         ``y_true`` or by these weights.
     force_finite : bool, default True
@@ -91,16 +114,18 @@ def r2_score(y_true, y_pred, *, sample_weight=None, multioutput="uniform_average
     """
     allowed = ("raw_values", "uniform_average", "variance_weighted")
     if isinstance(multioutput, str) and multioutput not in allowed:
-        raise InvalidParameterError(f"multioutput must be one of {allowed}, None or an array, got {multioutput!r}")
+        raise InvalidParameterError(
+            f"multioutput must be one of {allowed}, None or an array, got {multioutput!r}"
+        )
     check_boolean(force_finite, "force_finite")
-    y_true, y_pred, weight, output_weights = _check(y_true, y_pred, sample_weight, multioutput)
-    if len(y_true) < 2:
+    true, pred, weight, output_weights = _check(y_true, y_pred, sample_weight, multioutput)
+    if len(true) < 2:
         warn("R^2 score is not well-defined with less than two samples.", UndefinedMetricWarning)
         return math.nan
-    total = len(y_true) if weight is None else weight.sum(dtype=np.float64)
-    residual = _squared_errors(y_true, y_pred, weight)
-    mean = _sums(y_true, weight) / total
-    spread = _squared_errors(y_true, mean, weight)
+    total = len(true) if weight is None else weight.sum(dtype=np.float64)
+    residual = _squared_errors(true, pred, weight)
+    mean = _sums(true, weight) / total
+    spread = _squared_errors(true, mean, weight)
     constant = spread == 0
     if not force_finite:
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -114,7 +139,9 @@ def r2_score(y_true, y_pred, *, sample_weight=None, multioutput="uniform_average
     return _average_outputs(scores, multioutput, output_weights)
 
 
-def _check(y_true, y_pred, sample_weight, multioutput):
+def _check(
+    y_true: Any, y_pred: Any, sample_weight: Any, multioutput: Any
+) -> tuple[_Array, _Array, _Array | None, _Array | None]:
     """(y_true, y_pred) as (n_rows, n_outputs), weights or None, weights of the outputs or None."""
     for value, name in ((y_true, "y_true"), (y_pred, "y_pred"), (sample_weight, "sample_weight")):
         if value is not None or name != "sample_weight":
@@ -127,7 +154,9 @@ def _check(y_true, y_pred, sample_weight, multioutput):
     true, pred = _columns(true, "y_true"), _columns(pred, "y_pred")
     n_outputs = true.shape[1]
     if pred.shape[1] != n_outputs:
-        raise ValueError(f"y_true and y_pred must have the same number of outputs, got {n_outputs} and {pred.shape[1]}")
+        raise ValueError(
+            f"y_true and y_pred must have the same number of outputs, got {n_outputs} and {pred.shape[1]}"
+        )
     if multioutput is None or isinstance(multioutput, str):
         return true, pred, weight, None
     check_array_like(multioutput, "multioutput")
@@ -141,7 +170,7 @@ def _check(y_true, y_pred, sample_weight, multioutput):
     return true, pred, weight, output_weights
 
 
-def _columns(y, name):
+def _columns(y: _Array, name: str) -> _Array:
     if y.dtype.kind not in "biuf":
         if y.dtype.kind not in "OUT":
             raise ValueError(f"{name} must hold real numbers, got dtype {y.dtype}")
@@ -153,19 +182,19 @@ def _columns(y, name):
     return y
 
 
-def _pieces(y):
+def _pieces(y: _Array) -> Iterator[slice]:
     step = max(1, _PIECE_NUMBERS // y.shape[1])
     return (slice(begin, begin + step) for begin in range(0, len(y), step))
 
 
-def _add(errors, weight, rows, total):
+def _add(errors: _Array, weight: _Array | None, rows: slice, total: _Array) -> None:
     if weight is not None:
         errors *= weight[rows, np.newaxis]
     # along one column NumPy adds pairwise
     total += errors.sum() if errors.shape[1] == 1 else errors.sum(axis=0)
 
 
-def _squared_errors(y_true, y_pred, weight):
+def _squared_errors(y_true: _Array, y_pred: _Array, weight: _Array | None) -> _Array:
     """Sums over the rows of w (y_true - y_pred)^2; y_pred may be one row, (n_outputs,)."""
     total = np.zeros(y_true.shape[1])
     whole = y_pred.ndim == 2
@@ -182,21 +211,21 @@ def _squared_errors(y_true, y_pred, weight):
     return total
 
 
-def _sums(y, weight):
+def _sums(y: _Array, weight: _Array | None) -> _Array:
     total = np.zeros(y.shape[1])
     for rows in _pieces(y):
         _add(y[rows].astype(np.float64), weight, rows, total)
     return total
 
 
-def _check_finite(y, name):
+def _check_finite(y: _Array, name: str) -> None:
     finite = np.isfinite(y)
     if not finite.all():
         row = int(np.argwhere(~finite)[0][0])
         raise ValueError(f"{name} must not hold NaN or infinity, got {y[row]} in row {row}")
 
 
-def _average_outputs(values, multioutput, weights):
+def _average_outputs(values: _Array, multioutput: Any, weights: _Array | None) -> Any:
     if isinstance(multioutput, str) and multioutput == "raw_values":
         return values
     return float(np.average(values, weights=weights))

@@ -1,4 +1,5 @@
 """Counts that classification metrics are made of, in plain NumPy."""
+
 import numpy as np
 
 

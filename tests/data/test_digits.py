@@ -1,4 +1,5 @@
 """The embedded digits."""
+
 import numpy as np
 import pytest
 
@@ -22,7 +23,9 @@ def test_known_values():
     assert digits.data.min() == 0
     assert digits.data.max() == 16
     np.testing.assert_array_equal(digits.images[0, 0], [0, 0, 5, 13, 9, 1, 0, 0])
-    np.testing.assert_array_equal(np.bincount(digits.target), [178, 182, 177, 183, 181, 182, 181, 179, 174, 180])
+    np.testing.assert_array_equal(
+        np.bincount(digits.target), [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, "float32"])

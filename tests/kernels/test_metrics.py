@@ -1,4 +1,5 @@
 """The confusion kernel against its plain NumPy twin."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -27,7 +28,8 @@ def test_sizes(n, n_classes):
     rng = np.random.default_rng(n)
     y_true, y_pred = labels(rng, n, n_classes, np.int32), labels(rng, n, n_classes, np.uint8)
     np.testing.assert_array_equal(
-        kernels.confusion_matrix(y_true, y_pred, n_classes), reference.confusion_matrix(y_true, y_pred, n_classes)
+        kernels.confusion_matrix(y_true, y_pred, n_classes),
+        reference.confusion_matrix(y_true, y_pred, n_classes),
     )
 
 
@@ -38,7 +40,8 @@ def test_any_pair_of_types(true_type, pred_type):
     n_classes = 2 if np.bool_ in (true_type, pred_type) else 100
     y_true, y_pred = labels(rng, 333, n_classes, true_type), labels(rng, 333, n_classes, pred_type)
     np.testing.assert_array_equal(
-        kernels.confusion_matrix(y_true, y_pred, n_classes), reference.confusion_matrix(y_true, y_pred, n_classes)
+        kernels.confusion_matrix(y_true, y_pred, n_classes),
+        reference.confusion_matrix(y_true, y_pred, n_classes),
     )
 
 
@@ -53,7 +56,11 @@ def test_range_at_the_ends_of_a_type(data):
         ends = np.iinfo(dtype)
         value = st.integers(0, 6).flatmap(
             lambda k, ends=ends: st.sampled_from(
-                [v for v in (ends.min + k, ends.max - k, k, -k, 2**31 - 1 - k, -(2**31) + k) if ends.min <= v <= ends.max]
+                [
+                    v
+                    for v in (ends.min + k, ends.max - k, k, -k, 2**31 - 1 - k, -(2**31) + k)
+                    if ends.min <= v <= ends.max
+                ]
             )
         )
         arrays.append(np.array(data.draw(st.lists(value, min_size=3, max_size=3), label=name), dtype=dtype))
@@ -65,7 +72,9 @@ def test_range_at_the_ends_of_a_type(data):
         with pytest.raises(ValueError, match="must hold labels in"):
             kernels.confusion_matrix(*arrays, n_classes, first_label=first)
     else:
-        np.testing.assert_array_equal(kernels.confusion_matrix(*arrays, n_classes, first_label=first), expected)
+        np.testing.assert_array_equal(
+            kernels.confusion_matrix(*arrays, n_classes, first_label=first), expected
+        )
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -98,7 +107,8 @@ def test_any_number_of_threads_gives_the_same_bits(n_classes, weighted):
     y_true, y_pred = labels(rng, n, n_classes, np.int32), labels(rng, n, n_classes, np.int16)
     weight = rng.exponential(size=n) if weighted else None
     results = [
-        kernels.confusion_matrix(y_true, y_pred, n_classes, weight, n_threads=threads) for threads in THREAD_COUNTS
+        kernels.confusion_matrix(y_true, y_pred, n_classes, weight, n_threads=threads)
+        for threads in THREAD_COUNTS
     ]
     for result in results[1:]:
         np.testing.assert_array_equal(result, results[0])
@@ -127,7 +137,9 @@ def test_the_first_bad_label_is_named(name, row, bad):
     arrays[name][row] = bad
     arrays[name][-1] = -7
     for threads in THREAD_COUNTS:
-        with pytest.raises(ValueError, match=rf"{name} must hold labels in 0 \.\. 9, got {bad} in row {row}$"):
+        with pytest.raises(
+            ValueError, match=rf"{name} must hold labels in 0 \.\. 9, got {bad} in row {row}$"
+        ):
             kernels.confusion_matrix(**arrays, n_classes=10, n_threads=threads)
 
 
@@ -136,7 +148,9 @@ def test_the_first_bad_weight_is_named(bad):
     y = np.zeros(3000, dtype=np.uint8)
     weight = np.ones(3000)
     weight[2000] = bad
-    with pytest.raises(ValueError, match=r"sample_weight must be finite and not negative, got .* in row 2000"):
+    with pytest.raises(
+        ValueError, match=r"sample_weight must be finite and not negative, got .* in row 2000"
+    ):
         kernels.confusion_matrix(y, y, 2, weight)
 
 

@@ -1,4 +1,5 @@
 """The same call to fasttrain and to scikit-learn: same answer, same warnings, same refusals."""
+
 import warnings
 
 import numpy as np

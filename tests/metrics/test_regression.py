@@ -1,4 +1,5 @@
 """Regression metrics against scikit-learn, and what both must refuse."""
+
 import math
 import warnings
 
@@ -20,22 +21,28 @@ def targets(draw):
     """(y_true, y_pred, sample_weight, n_outputs)."""
     n, k = draw(st.integers(1, 8)), draw(st.integers(0, 3))
     y_true, y_pred = (
-        np.array(draw(st.lists(NUMBERS, min_size=n * max(k, 1), max_size=n * max(k, 1)))).reshape((n, k) if k else n)
+        np.array(draw(st.lists(NUMBERS, min_size=n * max(k, 1), max_size=n * max(k, 1)))).reshape(
+            (n, k) if k else n
+        )
         for _ in range(2)
     )
     if draw(st.booleans()):
         y_pred = y_true.copy()
         y_pred[:1] = draw(NUMBERS)
-    weight = draw(st.one_of(st.none(), st.lists(st.sampled_from([0.0, 1.0, 0.1, 3.0]), min_size=n, max_size=n)))
+    weight = draw(
+        st.one_of(st.none(), st.lists(st.sampled_from([0.0, 1.0, 0.1, 3.0]), min_size=n, max_size=n))
+    )
     return y_true, y_pred, weight, max(k, 1)
 
 
 def multioutputs(k):
     names = ["raw_values", "uniform_average"]
-    return st.one_of(st.sampled_from(names), st.lists(st.sampled_from([0.5, 1.0, 2.0]), min_size=k, max_size=k))
+    return st.one_of(
+        st.sampled_from(names), st.lists(st.sampled_from([0.5, 1.0, 2.0]), min_size=k, max_size=k)
+    )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(data=st.data(), case=targets())
 def test_mean_squared_error(data, case):
     y_true, y_pred, weight, k = case
@@ -45,14 +52,16 @@ def test_mean_squared_error(data, case):
     )  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data(), case=targets(), force_finite=st.booleans())
 def test_r2(data, case, force_finite):
     y_true, y_pred, weight, k = case
     multioutput = data.draw(st.one_of(multioutputs(k), st.sampled_from([None, "variance_weighted"])))
     scale = np.abs(y_true).max()
     # in a sum of squares about a mean that is rounded, a constant is not quite one, in either library
-    weighted_constant = weight is not None and any(np.ptp(column) < 1e-6 * scale for column in np.atleast_2d(y_true.T))
+    weighted_constant = weight is not None and any(
+        np.ptp(column) < 1e-6 * scale for column in np.atleast_2d(y_true.T)
+    )
     if not weighted_constant:
         assert_same(
             metrics.r2_score, peer.r2_score, y_true, y_pred,
@@ -60,7 +69,9 @@ def test_r2(data, case, force_finite):
         )  # fmt: skip
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.longdouble, np.int8, np.uint64, bool])
+@pytest.mark.parametrize(
+    "dtype", [np.float16, np.float32, np.float64, np.longdouble, np.int8, np.uint64, bool]
+)
 @pytest.mark.parametrize("shape", [(70_000,), (1,), (2,), (16_385,), (5000, 7), (7, 5000), (3, 40_000)])
 def test_types_and_sizes(dtype, shape):
     """float32 and smaller types add up in float64."""
@@ -142,7 +153,9 @@ def test_bad_input_is_refused_as_by_scikit_learn(name, y_true, y_pred, options):
 
 def test_options_of_one_function():
     assert_same(metrics.mean_squared_error, peer.mean_squared_error, HALVES, HALVES, multioutput=None)
-    assert_same(metrics.mean_squared_error, peer.mean_squared_error, HALVES, HALVES, multioutput="variance_weighted")
+    assert_same(
+        metrics.mean_squared_error, peer.mean_squared_error, HALVES, HALVES, multioutput="variance_weighted"
+    )
     assert_same(metrics.r2_score, peer.r2_score, HALVES, HALVES, force_finite=1)
 
 
