@@ -136,13 +136,13 @@ def bench_dense(bench, peers):
         def forward(x=x, weight=weight, bias=bias, y=y):
             return kernels.dense_forward(x, weight, bias, y, activation="relu")
 
-        def numpy_forward(x=x, weight=weight, bias=bias):
+        def reference_forward(x=x, weight=weight, bias=bias):
             return reference.dense_forward(x, weight, bias, activation="relu")
 
         def backward(x=x, weight=weight, grad=grad, y=y, out=out):
             return kernels.dense_backward(grad, x, weight, y, activation="relu", **out)
 
-        def numpy_backward(x=x, weight=weight, grad=grad, y=y):
+        def reference_backward(x=x, weight=weight, grad=grad, y=y):
             return reference.dense_backward(grad, x, weight, y, activation="relu")
 
         def torch_forward(torch, x=x, weight=weight, bias=bias):
@@ -158,14 +158,14 @@ def bench_dense(bench, peers):
 
             return gradients
 
-        agree(forward(), numpy_forward(), 1e-4, 1e-3)
-        agree(backward(), numpy_backward(), 1e-3, 1e-2)
+        agree(forward(), reference_forward(), 1e-4, 1e-3)
+        agree(backward(), reference_backward(), 1e-3, 1e-2)
         shape, amount = f"{rows} x {n_in} x {n_out}", 2.0 * rows * n_in * n_out
-        for work, call, numpy_call, torch_call, n_products in (
-            ("forward", forward, numpy_forward, torch_forward, 1),
-            ("backward", backward, numpy_backward, torch_backward, 2),
+        for work, call, reference_call, torch_call, n_products in (
+            ("forward", forward, reference_forward, torch_forward, 1),
+            ("backward", backward, reference_backward, torch_backward, 2),
         ):
             table.row(
-                f"{work} {shape}", call, peers.numpy(numpy_call) + peers.torch(torch_call),
+                f"{work} {shape}", call, peers.reference(reference_call) + peers.torch(torch_call),
                 ceiling=("fma_f32", n_products * amount),
             )

@@ -60,8 +60,8 @@ def bench_logistic_and_softmax(bench, peers):
         def ours(X=X, y=y, theta=theta, loss=loss, grad=grad):
             return kernels.linear_value_and_grad(X, y, theta, loss=loss, grad=grad)
 
-        def numpy_call(X=X, y=y, theta=theta, loss=loss):
+        def reference_call(X=X, y=y, theta=theta, loss=loss):
             return reference.linear_value_and_grad(X, y, theta, loss=loss)
 
-        close(ours(), numpy_call())
-        table.row(loss, ours, peers.numpy(numpy_call), ceiling=("read", X.nbytes))
+        close(ours(), reference_call())
+        table.row(loss, ours, peers.reference(reference_call), ceiling=("read", X.nbytes))

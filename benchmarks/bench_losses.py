@@ -51,12 +51,12 @@ def bench_losses(bench, peers):
         def ours(name=name, prediction=prediction, target=target, options=options, grad=grad):
             return getattr(kernels, name)(prediction, target, grad, **options)
 
-        def numpy_call(name=name, prediction=prediction, target=target, options=options, grad=grad):
+        def reference_call(name=name, prediction=prediction, target=target, options=options, grad=grad):
             return getattr(reference, name)(prediction, target, **options)
 
         # at most 1e-9 of a probability near 0 or 1 is lost in float32 before 1 / (p (1 - p)) magnifies it
-        agree(ours(), numpy_call(), 1e-4, 1e-9)
-        contestants = peers.numpy(numpy_call)
+        agree(ours(), reference_call(), 1e-4, 1e-9)
+        contestants = peers.reference(reference_call)
         if torch_name is not None:
             contestants += peers.torch(torch_loss(torch_name, prediction, target))
         table.row(" ".join([name, *(f"{k}={v}" for k, v in options.items())]), ours, contestants)
@@ -72,12 +72,13 @@ def bench_softmax(bench, peers):
         def ours(x=x, out=out):
             return kernels.softmax(x, out)
 
-        def numpy_call(x=x):
+        def reference_call(x=x):
             return reference.softmax(x)
 
         def torch_softmax(torch, x=x):
             tx = torch.from_numpy(x)
             return lambda: torch.softmax(tx, dim=1)
 
-        agree(ours(), numpy_call(), 1e-5, 1e-8)
-        table.row(" x ".join(map(str, x.shape)), ours, peers.numpy(numpy_call) + peers.torch(torch_softmax))
+        agree(ours(), reference_call(), 1e-5, 1e-8)
+        contestants = peers.reference(reference_call) + peers.torch(torch_softmax)
+        table.row(" x ".join(map(str, x.shape)), ours, contestants)

@@ -33,13 +33,13 @@ def bench_confusion_kernel(bench, peers):
         def ours(y_true=y_true, y_pred=y_pred, n_classes=n_classes):
             return kernels.confusion_matrix(y_true, y_pred, n_classes)
 
-        def numpy_call(y_true=y_true, y_pred=y_pred, n_classes=n_classes):
+        def reference_call(y_true=y_true, y_pred=y_pred, n_classes=n_classes):
             return reference.confusion_matrix(y_true, y_pred, n_classes)
 
-        agree(ours(), numpy_call(), 0)
+        agree(ours(), reference_call(), 0)
         bytes_read = float(y_true.nbytes + y_pred.nbytes)
         table.row(
-            f"{n_classes} classes, {np.dtype(dtype).name}", ours, peers.numpy(numpy_call),
+            f"{n_classes} classes, {np.dtype(dtype).name}", ours, peers.reference(reference_call),
             # int64 labels of a full run are past the caches; the others are not
             ceiling=("read", bytes_read) if dtype is np.int64 and not QUICK and bytes_read > 1e9 else None,
         )

@@ -4,10 +4,10 @@ import sys
 import warnings
 
 import numpy as np
-from fasttrain.nn import Network, Trainer
 
 import fasttrain
 from benchmarks.harness import QUICK, agree
+from fasttrain.nn import Network, Trainer
 
 LARGE = (784, 128, 10)
 SMALL = (20, 32, 2)
@@ -54,7 +54,7 @@ def torch_epoch(sizes, X, y, batch_size):
                 loss_of(model(tX[rows]), ty[rows]).backward()
                 optimizer.step()
 
-        n_few = 5 * batch_size
+        n_few = min(5 * batch_size, len(X))
         steps(torch.arange(n_few))
         ours.run_epoch(X[:n_few], y[:n_few])
         for layer, weight in zip((model[0], model[2]), ours.network.weights, strict=True):

@@ -87,15 +87,15 @@ def bench_adam_kernel(bench, peers):
         def ours(state=states[0], grad=grad):
             return kernels.adam_update(state[0], grad, *state[1:], step=1, lr=LR)
 
-        def numpy_call(state=states[1], grad=grad):
+        def reference_call(state=states[1], grad=grad):
             return reference.adam_update(state[0], grad, *state[1:], step=1, lr=LR)
 
         ours()
-        numpy_call()
+        reference_call()
         agree(states[0], states[1], 1e-5, 1e-7)
         row = table.row(
             f"{n:,} parameters", ours,
-            peers.numpy(numpy_call) + peers.torch(torch_fused_adam_function(param, grad)),
+            peers.reference(reference_call) + peers.torch(torch_fused_adam_function(param, grad)),
         )
     name = f"adam_update f32, {n:,} parameters, over torch._fused_adam_"
     bench.target(name, row.ratio("torch"), at_least=1.3)
@@ -110,10 +110,10 @@ def bench_sgd_kernel(bench, peers):
         def ours(state=states[0], grad=grad):
             return kernels.sgd_update(state[0], grad, state[1], lr=LR, momentum=0.9)
 
-        def numpy_call(state=states[1], grad=grad):
+        def reference_call(state=states[1], grad=grad):
             return reference.sgd_update(state[0], grad, state[1], lr=LR, momentum=0.9)
 
         ours()
-        numpy_call()
+        reference_call()
         agree(states[0], states[1], 1e-5, 1e-7)
-        table.row(f"{n:,} parameters", ours, peers.numpy(numpy_call))
+        table.row(f"{n:,} parameters", ours, peers.reference(reference_call))

@@ -28,16 +28,16 @@ def bench_functions(bench, peers):
             def ours(name=name, x=x, out=out):
                 return getattr(kernels, name)(x, out)
 
-            def numpy_call(name=name, x=x, out=out):
+            def reference_call(name=name, x=x, out=out):
                 return getattr(reference, name)(x)
 
             def torch_call(torch, name=name, x=x):
                 function, tx = getattr(torch, name), torch.from_numpy(x)
                 return lambda: function(tx)
 
-            agree(ours(), numpy_call(), TOLERANCE[dtype], TOLERANCE[dtype])
+            agree(ours(), reference_call(), TOLERANCE[dtype], TOLERANCE[dtype])
             # NumPy has no error function; its reference is a Python loop
-            contestants = [] if name in ("erf", "erfc") else peers.numpy(numpy_call)
+            contestants = [] if name in ("erf", "erfc") else peers.reference(reference_call)
             table.row(name, ours, contestants + peers.torch(torch_call), seconds=2.0)
 
 
@@ -57,7 +57,7 @@ def bench_activations(bench, peers):
                     return kernels.activation_forward(z, y, activation=activation)
                 return kernels.activation_backward(grad, saved, delta, activation=activation)
 
-            def numpy_call(direction=direction, activation=activation, saved=saved):
+            def reference_call(direction=direction, activation=activation, saved=saved):
                 if direction == "forward":
                     return reference.activation_forward(z, activation=activation)
                 return reference.activation_backward(grad, saved, activation=activation)
@@ -70,5 +70,6 @@ def bench_activations(bench, peers):
                 ty, tg = function(tz), torch.from_numpy(grad)
                 return lambda: torch.autograd.grad(ty, tz, tg, retain_graph=True)
 
-            agree(ours(), numpy_call(), 1e-4, 1e-5)
-            table.row(activation, ours, peers.numpy(numpy_call) + peers.torch(torch_call), seconds=2.0)
+            agree(ours(), reference_call(), 1e-4, 1e-5)
+            contestants = peers.reference(reference_call) + peers.torch(torch_call)
+            table.row(activation, ours, contestants, seconds=2.0)

@@ -36,9 +36,9 @@ class Peers:
 
     # ---- NumPy ----
 
-    def numpy(self, call):
-        """NumPy on an expression of several calls."""
-        return self._each("NumPy", call, self._set_blas_threads)
+    def reference(self, call):
+        """The kernel's twin in fasttrain.reference: NumPy written to be read, not to be fast."""
+        return self._each("NumPy reference", call, self._set_blas_threads)
 
     def numpy_blas(self, name, *arrays):
         """NumPy on one of numpy_worker.CALLS, and once more with OpenBLAS's kernels for AVX-512, if any."""

@@ -14,7 +14,7 @@ def blocks(language):
     if not README.exists():
         return []
     found, heading = [], ""
-    for part in re.finditer(r"^#+ (.+)$|^```(\w+)\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL):
+    for part in re.finditer(r"^#+ ([^\n]+)$|^```(\w+)\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL):
         if part[1]:
             heading = part[1]
         elif part[2] == language:

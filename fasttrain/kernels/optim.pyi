@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self, final
 
 import numpy.typing as npt
 
@@ -44,10 +44,11 @@ def check_sgd_options(
     *, lr: float, momentum: float, dampening: float, weight_decay: float, nesterov: bool
 ) -> None: ...
 
+@final
 class Update:
     params: list[npt.NDArray[Any]]
     states: list[list[npt.NDArray[Any]]]
-    def __init__(self, params: Sequence[npt.NDArray[Any]], is_list: bool, n_states: int) -> None: ...
+    def __new__(cls, params: Sequence[npt.NDArray[Any]], is_list: bool, n_states: int) -> Self: ...
     def sgd(
         self,
         grads: npt.NDArray[Any] | Sequence[npt.NDArray[Any]],

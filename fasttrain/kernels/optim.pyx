@@ -11,6 +11,7 @@ gradients, and that the parameters' memory is still where it was.
 """
 import operator
 
+cimport cython
 cimport numpy as cnp
 from cython.parallel cimport prange
 from libc.math cimport expm1, log, sqrt
@@ -434,6 +435,7 @@ cdef cnp.ndarray _zeros_like(cnp.ndarray param):
     return memory[start:start + n_bytes].view((<object> param).dtype).reshape((<object> param).shape)
 
 
+@cython.final
 cdef class Update:
     """Parameters and the state of their rule, checked once, for one fused pass per step.
 

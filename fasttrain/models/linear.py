@@ -5,8 +5,8 @@ the step size does not depend on the number of rows:
 
     mean of s_i loss_i + ||w||^2 / (2 C S),  S = sum of the weights s_i
 
-Stochastic steps reach its minimum only as the learning rate goes to zero, so it falls by fives each time
-that the loss stalls, and training ends when the smallest step has stalled too.
+Stochastic steps reach its minimum only as the learning rate goes to zero, so it is halved each time
+that the loss stalls, and training ends when a hundredth of it has stalled too.
 """
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class _Linear(Estimator):
             max_iter=int(self.max_iter),
             tol=float(self.tol),
             n_iter_no_change=int(self.n_iter_no_change),
-            learning_rate=LearningRate(self.learning_rate, rate, minimum=rate * 1e-3),
+            learning_rate=LearningRate(self.learning_rate, rate, minimum=rate / 100, factor=2.0),
             verbose=self.verbose,
             n_threads=self.n_threads,
         )
@@ -144,9 +144,9 @@ class LinearRegression(Regressor, _Linear):
         For "exact": singular values below rcond times the largest count as zero.  None is the larger of
         max(n_rows, n_features) times the float64 epsilon and, for float32 data, twice the float32 epsilon.
     learning_rate : {"adaptive", "constant", "invscaling"}, default="adaptive"
-        Of the iterative solvers.  "adaptive" divides the learning rate by 5 each time that training stalls,
-        down to a thousandth.
-    learning_rate_init : float, default=0.01
+        Of the iterative solvers.  "adaptive" halves the learning rate each time that training stalls, down
+        to a hundredth.
+    learning_rate_init : float, default=0.05
     batch_size : int or "auto", default="auto"
         Rows of a mini-batch.  "auto" is all rows if there are at most 1,000 or if they are weighted, else
         200.
@@ -205,7 +205,7 @@ class LinearRegression(Regressor, _Linear):
         solver: str = "exact",
         rcond: float | None = None,
         learning_rate: str = "adaptive",
-        learning_rate_init: float = 0.01,
+        learning_rate_init: float = 0.05,
         batch_size: int | str = "auto",
         max_iter: int = 1000,
         tol: float = 1e-6,
@@ -419,8 +419,8 @@ class LogisticRegression(Classifier, _Linear):
     solver : {"adam", "sgd"}, default="adam"
         The optimizer.
     learning_rate : {"adaptive", "constant", "invscaling"}, default="adaptive"
-        "adaptive" divides the learning rate by 5 each time that training stalls, down to a thousandth.
-    learning_rate_init : float, default=0.01
+        "adaptive" halves the learning rate each time that training stalls, down to a hundredth.
+    learning_rate_init : float, default=0.05
     batch_size : int or "auto", default="auto"
         Rows of a mini-batch.  "auto" is all rows if there are at most 1,000 or if they are weighted, else
         200.
@@ -485,7 +485,7 @@ class LogisticRegression(Classifier, _Linear):
         class_weight: Any = None,
         solver: str = "adam",
         learning_rate: str = "adaptive",
-        learning_rate_init: float = 0.01,
+        learning_rate_init: float = 0.05,
         batch_size: int | str = "auto",
         max_iter: int = 1000,
         tol: float = 1e-6,

@@ -40,22 +40,20 @@ class Engine:
         return copy
 
     def set_trainer(self, settings: dict[str, Any], *, keep_state: bool = False) -> None:
-        """A new trainer; with `keep_state` the old one, or its moments where the rule is still the same."""
-        old, old_settings = self.trainer, self._trainer_settings
-        if keep_state and old is not None and old_settings is not None:
+        """A new trainer; with `keep_state` the old one, or its state where the optimizer is still the same."""
+        state = None
+        if keep_state and self.trainer is not None and self._trainer_settings is not None:
+            old = self._trainer_settings
             # the seed is the first call's: the epoch's number makes each shuffle another one
-            settings = settings | {"seed": old_settings["seed"]}
-            if settings == old_settings:
+            settings = settings | {"seed": old["seed"]}
+            if settings == old:
                 return
+            if _optimizer_of(settings) == _optimizer_of(old):
+                state = self.trainer.state_dict()
         self.trainer = nn.Trainer(self.network, **settings)
-        if (
-            keep_state
-            and old is not None
-            and old_settings is not None
-            and old_settings["optimizer"] == settings["optimizer"]
-        ):
-            self.trainer.load_state_dict(old.state_dict())
         self._trainer_settings = settings
+        if state is not None:
+            self.trainer.load_state_dict(state)
 
     def drop_trainer(self) -> None:
         """Free the optimizer's memory, where training is not to be gone on with."""
@@ -93,6 +91,11 @@ class Engine:
             self.trainer = nn.Trainer(self.network, **self._trainer_settings)
             self.trainer.load_state_dict(state["trainer_state"])
             self.trainer.learning_rate = state["learning_rate"]
+
+
+def _optimizer_of(settings: dict[str, Any]) -> tuple[str, bool]:
+    """What decides on the arrays of an optimizer's state."""
+    return settings["optimizer"], settings["momentum"] > 0
 
 
 @dataclass
@@ -161,13 +164,14 @@ class LearningRate:
 
     constant     stays
     invscaling   initial / (rows seen + 1)**power_t
-    adaptive     a fifth each time that training stalls, which ends only below `minimum`
+    adaptive     divided by `factor` each time that training stalls, which ends only below `minimum`
     """
 
     schedule: str
     initial: float
     power_t: float = 0.5
     minimum: float = 1e-6
+    factor: float = 5.0
 
     def epoch_ended(self, trainer: Any, n_rows_seen: int) -> None:
         if self.schedule == "invscaling":
@@ -176,7 +180,7 @@ class LearningRate:
     def goes_on_after_stall(self, trainer: Any) -> bool:
         if self.schedule != "adaptive" or trainer.learning_rate <= self.minimum:
             return False
-        trainer.learning_rate = trainer.learning_rate / 5.0
+        trainer.learning_rate = trainer.learning_rate / self.factor
         return True
 
 

@@ -63,9 +63,9 @@ class Optimizer:
         -------
         dict
             Flat, of plain values: ``rule`` (str), ``step`` (int, steps taken), the options by name
-            (float, bool, a tuple for ``betas``), and copies of the arrays of state, ``exp_avg.0`` for the first
-            parameter and so on.  ``numpy.savez(path, **state)`` saves it and ``numpy.load(path)`` gives back
-            what ``load_state_dict`` takes.
+            (float, bool, a tuple for ``betas``), and copies of the arrays of state, ``exp_avg.0`` for the
+            first parameter and so on.  ``numpy.savez(path, **state)`` saves it and ``numpy.load(path)``
+            gives back what ``load_state_dict`` takes.
         """
         state: dict[str, Any] = {"rule": type(self).__name__, "step": self._n_steps}
         state.update((name, getattr(self, name)) for name in self._options)
@@ -91,13 +91,16 @@ class Optimizer:
         rule = type(self).__name__
         names = self._saved_states(state)
         params = self._update.params
-        expected = {"rule", "step", *self._options, *(f"{name}.{i}" for name in names for i in range(len(params)))}
+        arrays = {f"{name}.{i}" for name in names for i in range(len(params))}
+        expected = {"rule", "step", *self._options, *arrays}
         if "rule" not in state or _plain(state["rule"]) != rule:
             raise ValueError(f"state must be of rule {rule!r}, got {_plain(state.get('rule'))!r}")
         if missing := sorted(expected - set(state)):
             raise ValueError(f"state lacks {', '.join(missing)}")
         if unknown := sorted(set(state) - expected):
-            raise ValueError(f"state has entries unknown to {rule} of {len(params)} parameters: {', '.join(unknown)}")
+            raise ValueError(
+                f"state has entries unknown to {rule} of {len(params)} parameters: {', '.join(unknown)}"
+            )
         n_steps = _plain(state["step"])
         if isinstance(n_steps, bool) or not isinstance(n_steps, int) or n_steps < 0:
             raise ValueError(f"step in state must be a non-negative integer, got {n_steps!r}")
@@ -123,7 +126,7 @@ def _checked_state(state: Mapping[str, Any], name: str, i: int, param: Array) ->
         raise TypeError(f"{name}.{i} in state must be a numpy.ndarray, got {type(array).__name__}")
     if array.shape != param.shape or array.dtype != param.dtype:
         raise ValueError(
-            f"{name}.{i} in state must have shape {param.shape} and dtype {param.dtype}, as its parameter has, "
-            f"got {array.shape} and {array.dtype}"
+            f"{name}.{i} in state must have shape {param.shape} and dtype {param.dtype}, as its parameter "
+            f"has, got {array.shape} and {array.dtype}"
         )
     return array

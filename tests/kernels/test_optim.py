@@ -241,7 +241,8 @@ def test_thousand_steps_against_torch(function, name):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
-    ("function", "name"), [("sgd_update", "nesterov_decay"), ("adam_update", "l2"), ("adam_update", "decoupled")]
+    ("function", "name"),
+    [("sgd_update", "nesterov_decay"), ("adam_update", "l2"), ("adam_update", "decoupled")],
 )
 def test_thread_counts_give_the_same_bits(function, name, dtype):
     options = options_of(function, name)
@@ -275,10 +276,11 @@ print(fasttrain.kernels.cpu_level(), digest.hexdigest())
 def test_levels_give_the_same_bits():
     levels = fasttrain.kernels.available_cpu_levels()
     digests = {}
+    path = os.pathsep.join(filter(None, sys.path))
     for level in levels:
         result = subprocess.run(
             [sys.executable, "-c", LEVEL_SCRIPT],
-            env={**os.environ, "FASTTRAIN_CPU_LEVEL": level, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+            env={**os.environ, "FASTTRAIN_CPU_LEVEL": level, "PYTHONPATH": path},
             cwd=os.getcwd(), capture_output=True, text=True, timeout=120, check=True,
         )
         name, digests[level] = result.stdout.split()
@@ -342,9 +344,8 @@ BAD_ARRAYS = {
 def assert_refused(function, arrays, error, match, **options):
     kept = {name: np.array(array) for name, array in arrays.items()}
     scalars = {"lr": 0.1, "momentum": 0.9} if function == "sgd_update" else {"lr": 0.1, "step": 2}
-    for module in (fasttrain.kernels,):
-        with pytest.raises(error, match=match):
-            getattr(module, function)(**arrays, **{**scalars, **options})
+    with pytest.raises(error, match=match):
+        getattr(fasttrain.kernels, function)(**arrays, **{**scalars, **options})
     for name, array in arrays.items():
         np.testing.assert_array_equal(np.array(array), kept[name])
 
@@ -356,7 +357,7 @@ def test_bad_arrays_are_refused(function, kind):
     for name in good_operands(function):
         arrays = good_operands(function)
         arrays[name] = spoil(arrays[name])
-        assert_refused(function, arrays, error, rf"^(the )?{name} .*{match}")
+        assert_refused(function, arrays, error, f"^{name} .*{match}")
 
 
 @pytest.mark.parametrize("function", ["sgd_update", "adam_update"])
@@ -364,11 +365,11 @@ def test_other_shapes_and_dtypes_are_refused(function):
     for name in list(good_operands(function))[1:]:
         arrays = good_operands(function)
         arrays[name] = arrays[name][:-1].copy()
-        assert_refused(function, arrays, ValueError, rf"^{name} must have the shape of param, \(12,\), got \(11,\)")
+        assert_refused(function, arrays, ValueError, rf"^{name} must have the shape of param, .*got \(11,\)")
         arrays[name] = np.zeros((3, 4))
-        assert_refused(function, arrays, ValueError, rf"^{name} must have the shape of param, \(12,\), got \(3, 4\)")
+        assert_refused(function, arrays, ValueError, rf"^{name} must have the shape of param, .*got \(3, 4\)")
         arrays[name] = np.zeros(12, np.float32)
-        assert_refused(function, arrays, TypeError, rf"^{name} must have the dtype of param, float64, got float32")
+        assert_refused(function, arrays, TypeError, f"^{name} must have the dtype of param, .*got float32")
 
 
 @pytest.mark.parametrize("function", ["sgd_update", "adam_update"])
@@ -383,7 +384,8 @@ def test_read_only_and_overlapping_are_refused(function):
             arrays = good_operands(function)
             memory = np.zeros(23)
             arrays[name], arrays[other] = memory[:12], memory[11:]
-            assert_refused(function, arrays, ValueError, f"{name}.* overlap .*{other}|{other}.* overlap .*{name}")
+            match = f"{name}.* overlap .*{other}|{other}.* overlap .*{name}"
+            assert_refused(function, arrays, ValueError, match)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,8 @@ RULES = {
     "adamw": (Adam, {"lr": 0.05, "weight_decay": 0.1, "decoupled": True}),
     "textbook": (Adam, {"lr": 0.05, "bias_correction": False}),
 }
-SHAPES = [(7, 5), (5,), (0,), (), (3, 1, 11), (1,) * 4, (9000,), (13,), (2, 2), (70001,)]  # more than eight arrays
+# more arrays than the pointers that a step holds on its stack
+SHAPES = [(7, 5), (5,), (0,), (), (3, 1, 11), (1,) * 4, (9000,), (13,), (2, 2), (70001,)]
 
 every_rule = pytest.mark.parametrize("name", RULES)
 
@@ -223,11 +224,13 @@ def test_a_bad_state_changes_nothing(change, error, match):
 BAD_GRADS = {
     "missing": (lambda g: g[:-1], ValueError, "grads must hold 3 arrays, as params does, got 2"),
     "one array": (lambda g: g[0], TypeError, "grads must be a list of 3 arrays"),
-    "shape": (lambda g: [*g[:2], g[2][:-1]], ValueError, r"grads\[2\] must have the shape of params\[2\], \(6,\), got"),
+    "shape": (lambda g: [*g[:2], g[2][:-1]], ValueError, r"grads\[2\] must have the shape of params\[2\]"),
     "dtype": (
-        lambda g: [g[0], g[1].astype(np.float32), g[2]], TypeError, r"grads\[1\] must have the dtype of params\[1\]"
+        lambda g: [g[0], g[1].astype(np.float32), g[2]],
+        TypeError,
+        r"grads\[1\] must have the dtype of params\[1\]",
     ),
-    "strided": (lambda g: [g[0], g[1], np.repeat(g[2], 2)[::2]], ValueError, r"grads\[2\] must be C-contiguous"),
+    "strided": (lambda g: [*g[:2], np.repeat(g[2], 2)[::2]], ValueError, r"grads\[2\] must be C-contiguous"),
     "fortran": (lambda g: [np.asfortranarray(g[0]), *g[1:]], ValueError, r"grads\[0\] must be C-contiguous"),
     "none": (lambda g: [*g[:2], None], TypeError, r"grads\[2\] must be a numpy.ndarray, got NoneType"),
 }
@@ -273,7 +276,7 @@ def test_bad_parameters_are_refused(rule):
         ("theta", TypeError, "params must be a numpy.ndarray or a list"),
         ([1.0, 2.0], TypeError, r"params\[0\] must be a numpy.ndarray, got float"),
         (np.zeros(3, np.int64), TypeError, "params must have dtype float32 or float64, got int64"),
-        ([np.zeros(3), np.zeros(3, np.float16)], TypeError, r"params\[1\] must have dtype float32 or float64"),
+        ([np.zeros(3), np.zeros(3, np.float16)], TypeError, r"params\[1\] must have dtype float32"),
         (np.zeros((4, 4))[:, ::2], ValueError, "params must be C-contiguous"),
         (np.zeros((4, 4), order="F"), ValueError, "params must be C-contiguous"),
         (read_only, ValueError, "params must be writeable"),

@@ -3,8 +3,9 @@
  *
  * Two shapes of work.  The elementwise losses (squared error, binary cross-entropy) walk runs of elements,
  * and a run is as long as the memory allows: one row, or all rows where they lie end to end and share
- * their weight.  The softmax family walks rows: maximum, exponentials, gradient; the rows' logarithms are
- * taken together, one vector for a group of LANES rows, because a row of ten classes has no vector's worth.
+ * their weight.  The softmax family takes LANES rows at a time.  Where classes are few, as in most training,
+ * a lane is a row: no sum across lanes, no lane idle.  Where they are many a lane is a class, row after row,
+ * and only the logarithms of the group are taken together.
  *
  * Numbers.  Every loss is written as a sum of terms that are not negative, so that nothing cancels: a row
  * with a confident and right prediction keeps its relative accuracy.  For that the sum of exponentials is
@@ -15,6 +16,7 @@
  * end is that something was bad is the row looked for.
  */
 #define FT_BLOCK (16 * LANES)
+#define FT_FEW_CLASSES 16
 
 #if REAL_IS_FLOAT
 enum { FT_SQUARED_ERROR, FT_BCE_LOGITS, FT_BCE_PROBABILITIES };
@@ -68,9 +70,9 @@ FT_INLINE VEC SUFFIX(ft_elementwise)(int loss, VEC p, VEC t, VEC pos_weight, VEC
 
 /* One run of n elements; the weights are arrays (n,), or constants where the array is NULL.
    Returns the first element that must not be passed, or -1. */
-FT_INLINE ptrdiff_t SUFFIX(ft_elementwise_run)(int loss, ptrdiff_t n, const REAL *prediction, const REAL *target,
-                                               const REAL *weights, VEC weight, const REAL *pos_weights,
-                                               VEC pos_weight, VEC scale, REAL *grad,
+FT_INLINE ptrdiff_t SUFFIX(ft_elementwise_run)(int loss, ptrdiff_t n, const REAL *prediction,
+                                               const REAL *target, const REAL *weights, VEC weight,
+                                               const REAL *pos_weights, VEC pos_weight, VEC scale, REAL *grad,
                                                SUFFIX(ft_sums) *sums, IVEC *bad) {
     for (ptrdiff_t i = 0, stop; i < n; i = stop) {
         VEC part = {0};
@@ -105,8 +107,8 @@ FT_INLINE ptrdiff_t SUFFIX(ft_elementwise_run)(int loss, ptrdiff_t n, const REAL
 static ptrdiff_t SUFFIX(ft_first_bad_row)(int loss, ptrdiff_t n_rows, ptrdiff_t n_columns,
                                           const REAL *prediction, ptrdiff_t prediction_row_stride,
                                           const REAL *target, ptrdiff_t target_row_stride, ptrdiff_t from) {
-    for (ptrdiff_t row = from / n_columns; row < n_rows; row++)
-        for (ptrdiff_t column = row == from / n_columns ? from % n_columns : 0; column < n_columns; column++) {
+    for (ptrdiff_t row = from / n_columns, column = from % n_columns; row < n_rows; row++, column = 0)
+        for (; column < n_columns; column++) {
             REAL t = target[row * target_row_stride + column];
             REAL p = prediction[row * prediction_row_stride + column];
             if (loss == FT_SQUARED_ERROR ? t - t != 0 : !(t >= 0 && t <= 1))
@@ -151,8 +153,8 @@ FT_INLINE ptrdiff_t SUFFIX(ft_elementwise_rows)(int loss, ptrdiff_t n_rows, ptrd
             loss, run, prediction + row * prediction_row_stride, target + row * target_row_stride, weights,
             weight, pos_weight, pos, scales, grad == NULL ? NULL : grad + row * grad_row_stride, &sums, &bad);
         if (stopped >= 0)
-            return SUFFIX(ft_first_bad_row)(loss, n_rows, n_columns, prediction, prediction_row_stride, target,
-                                            target_row_stride, row * n_columns + stopped);
+            return SUFFIX(ft_first_bad_row)(loss, n_rows, n_columns, prediction, prediction_row_stride,
+                                            target, target_row_stride, row * n_columns + stopped);
     }
     if (ANY(bad))
         return SUFFIX(ft_first_bad_row)(loss, n_rows, n_columns, prediction, prediction_row_stride, target,
@@ -163,8 +165,9 @@ FT_INLINE ptrdiff_t SUFFIX(ft_elementwise_rows)(int loss, ptrdiff_t n_rows, ptrd
 
 static ptrdiff_t SUFFIX(ft_squared_error)(ptrdiff_t n_rows, ptrdiff_t n_columns, const REAL *prediction,
                                           ptrdiff_t prediction_row_stride, const REAL *target,
-                                          ptrdiff_t target_row_stride, const REAL *row_weight, double factor,
-                                          double scale, REAL *grad, ptrdiff_t grad_row_stride, double *value) {
+                                          ptrdiff_t target_row_stride, const REAL *row_weight,
+                                          double factor, double scale, REAL *grad, ptrdiff_t grad_row_stride,
+                                          double *value) {
     return SUFFIX(ft_elementwise_rows)(FT_SQUARED_ERROR, n_rows, n_columns, prediction, prediction_row_stride,
                                        target, target_row_stride, row_weight, NULL, factor,
                                        2 * factor * scale, grad, grad_row_stride, value);
@@ -182,8 +185,9 @@ static ptrdiff_t SUFFIX(ft_bce_logits)(ptrdiff_t n_rows, ptrdiff_t n_columns, co
 
 static ptrdiff_t SUFFIX(ft_bce_probabilities)(ptrdiff_t n_rows, ptrdiff_t n_columns, const REAL *probability,
                                               ptrdiff_t probability_row_stride, const REAL *target,
-                                              ptrdiff_t target_row_stride, const REAL *row_weight, double scale,
-                                              REAL *grad, ptrdiff_t grad_row_stride, double *value) {
+                                              ptrdiff_t target_row_stride, const REAL *row_weight,
+                                              double scale, REAL *grad, ptrdiff_t grad_row_stride,
+                                              double *value) {
     return SUFFIX(ft_elementwise_rows)(FT_BCE_PROBABILITIES, n_rows, n_columns, probability,
                                        probability_row_stride, target, target_row_stride, row_weight, NULL, 1,
                                        scale, grad, grad_row_stride, value);
@@ -221,6 +225,13 @@ FT_INLINE VEC SUFFIX(ft_share)(int kind, const SUFFIX(ft_shares) *shares, const 
     return KEEP(FIRST_LANES(count), part);
 }
 
+/* exp(x) for x <= 0 and NaN, with 0 for what would be subnormal: that is nothing beside the 1 of the largest
+   logit, and computing it costs most processors dear. */
+FT_INLINE VEC SUFFIX(ft_exp_or_zero)(VEC x) {
+    const VEC lowest = BROADCAST(REAL_IS_FLOAT ? -87 : -708);
+    return KEEP(~(x < lowest), SUFFIX(ft_vec_exp)(MAX(lowest, x)));
+}
+
 /* grad (n,) = factor * d loss / d z, or the probabilities for FT_SOFTMAX; grad may be z, or NULL. */
 FT_INLINE SUFFIX(ft_row) SUFFIX(ft_softmax_row)(int kind, ptrdiff_t n, const REAL *z, const REAL *target,
                                                 const SUFFIX(ft_shares) *shares, ptrdiff_t label, double hard,
@@ -246,7 +257,7 @@ FT_INLINE SUFFIX(ft_row) SUFFIX(ft_softmax_row)(int kind, ptrdiff_t n, const REA
         VEC excess_part = {0}, mass_part = {0}, mixed_part = {0};
         stop = n - i < FT_BLOCK ? n : i + FT_BLOCK;
 #define FT_STEP(count, logits)                                                                           \
-    VEC below = (logits) - shift, e = SUFFIX(ft_vec_exp)(below);                                         \
+    VEC below = (logits) - shift, e = SUFFIX(ft_exp_or_zero)(below);                                     \
     IVEC top = below == zero;                                                                            \
     ones += KEEP(top, one);                                                                              \
     excess_part += KEEP(~top, e);                                                                        \
@@ -292,7 +303,8 @@ FT_INLINE SUFFIX(ft_row) SUFFIX(ft_softmax_row)(int kind, ptrdiff_t n, const REA
             at_label += row.mass * e * per_sum - weight * (double)shares->spread[0];
         }
     }
-    const VEC slope = BROADCAST((REAL)(factor * (hard + row.mass) * per_sum)), factors = BROADCAST((REAL)factor);
+    const VEC factors = BROADCAST((REAL)factor);
+    const VEC slope = BROADCAST((REAL)(factor * (hard + row.mass) * per_sum));
 #define FT_STEP(count, e)                                                                                \
     VEC g = slope * (e);                                                                                 \
     if (shared)                                                                                          \
@@ -311,6 +323,90 @@ FT_INLINE SUFFIX(ft_row) SUFFIX(ft_softmax_row)(int kind, ptrdiff_t n, const REA
     return row;
 }
 
+/* Element c of each of n rows; the last row again in the lanes beyond. */
+FT_INLINE VEC SUFFIX(ft_column)(ptrdiff_t n, const REAL *x, ptrdiff_t row_stride, ptrdiff_t c) {
+    VEC v;
+    if (n == LANES)
+        for (int lane = 0; lane < LANES; lane++)
+            v[lane] = x[lane * row_stride + c];
+    else
+        for (int lane = 0; lane < LANES; lane++)
+            v[lane] = x[(lane < n ? lane : n - 1) * row_stride + c];
+    return v;
+}
+
+/* Up to LANES rows of few classes, a row to a lane; hard, weight and label are per lane, and lanes with label
+   -1 are rows to ignore.  Adds the weighted losses to sums. */
+FT_INLINE void SUFFIX(ft_softmax_group)(int kind, ptrdiff_t n, ptrdiff_t n_classes, const REAL *logits,
+                                        ptrdiff_t logits_row_stride, const REAL *target,
+                                        ptrdiff_t target_row_stride, const SUFFIX(ft_shares) *shares,
+                                        IVEC label, VEC hard, VEC weight, REAL scale, REAL *grad,
+                                        ptrdiff_t grad_row_stride, SUFFIX(ft_sums) *sums, IVEC *bad) {
+    const VEC zero = {0}, one = BROADCAST(1);
+    const int labelled = kind == FT_HARD || kind == FT_SMOOTH, shared = kind == FT_SMOOTH || kind == FT_SOFT;
+    const IVEC used = FIRST_LANES(n) & (label >= 0);
+    VEC e[FT_FEW_CLASSES], share[FT_FEW_CLASSES];
+    /* NaN gives way to the others; it comes back through the differences */
+    VEC maximum = BROADCAST(-(REAL)__builtin_inf());
+    for (ptrdiff_t c = 0; c < n_classes; c++) {
+        e[c] = SUFFIX(ft_column)(n, logits, logits_row_stride, c);
+        maximum = MAX(e[c], maximum);
+    }
+    VEC excess = -one, others = zero, depth = zero, e_label = zero, mass = zero, mixed = zero;
+    for (ptrdiff_t c = 0; c < n_classes; c++) {
+        VEC below = e[c] - maximum;
+        IVEC top = below == zero;
+        e[c] = SUFFIX(ft_exp_or_zero)(below);
+        excess += KEEP(top, one);
+        others += KEEP(~top, e[c]);
+        if (labelled) {
+            IVEC mine = label == (INT)c;
+            depth = SELECT(mine, -below, depth);
+            e_label = SELECT(mine, e[c], e_label);
+        }
+        if (shared) {
+            share[c] = shares->spread;
+            if (kind == FT_SOFT) {
+                VEC t = SUFFIX(ft_column)(n, target, target_row_stride, c);
+                *bad |= ~((t >= zero) & (t - t == zero));
+                share[c] += t * shares->kept;
+            }
+            if (shares->class_weight != NULL)
+                share[c] *= BROADCAST(shares->class_weight[c]);
+            mass += share[c];
+            mixed -= KEEP(share[c] != zero, share[c] * below);
+        }
+    }
+    excess += others;
+    if (kind != FT_SOFTMAX) {
+        VEC log_sum = SUFFIX(ft_vec_log1p)(excess);
+        VEC loss = hard * (log_sum + depth);
+        if (shared)
+            loss += mass * log_sum + mixed;
+        SUFFIX(ft_sums_add)(sums, KEEP(used, weight * loss));
+    }
+    if (grad == NULL)
+        return;
+    const VEC per_sum = one / (one + excess), factor = BROADCAST(scale) * weight;
+    const VEC slope = factor * (hard + mass) * per_sum;
+    /* p_y - 1 = -(sum of the other p), which does not cancel */
+    VEC at_label = zero - hard * ((one - e_label) + excess) * per_sum;
+    if (shared)
+        at_label += mass * (e_label * per_sum);
+    at_label *= factor;
+    for (ptrdiff_t c = 0; c < n_classes; c++) {
+        VEC g = slope * e[c];
+        if (labelled)
+            g = SELECT(label == (INT)c, at_label, g);
+        if (shared)
+            g -= factor * share[c];
+        REAL column[LANES];
+        STORE(column, KEEP(used, g));
+        for (ptrdiff_t lane = 0; lane < n; lane++)
+            grad[lane * grad_row_stride + c] = column[lane];
+    }
+}
+
 FT_INLINE ptrdiff_t SUFFIX(ft_cross_entropy_rows)(int kind, ptrdiff_t n_rows, ptrdiff_t n_classes,
                                                   const REAL *logits, ptrdiff_t logits_row_stride,
                                                   const int64_t *labels, const REAL *target,
@@ -323,43 +419,59 @@ FT_INLINE ptrdiff_t SUFFIX(ft_cross_entropy_rows)(int kind, ptrdiff_t n_rows, pt
         .kept = BROADCAST((REAL)(1 - label_smoothing)),
         .spread = BROADCAST((REAL)(n_classes > 0 ? label_smoothing / (double)n_classes : 0)),
     };
+    SUFFIX(ft_sums) sums = {0};
     IVEC bad = {0};
-    double total = 0;
     for (ptrdiff_t first = 0; first < n_rows; first += LANES) {
-        ptrdiff_t n_group = n_rows - first < LANES ? n_rows - first : LANES;
-        SUFFIX(ft_row) group[LANES];
-        double hard[LANES], weight[LANES];
-        REAL log_sum[LANES] = {0};
-        for (ptrdiff_t lane = 0; lane < n_group; lane++) {
-            ptrdiff_t r = first + lane, label = 0;
-            REAL *row_grad = grad == NULL ? NULL : grad + r * grad_row_stride;
-            weight[lane] = row_weight != NULL ? row_weight[r] : 1;
-            hard[lane] = 0;
-            if (kind != FT_SOFT) {
-                if (labels[r] == ignore_index) {
-                    weight[lane] = 0;
-                    group[lane] = (SUFFIX(ft_row)){0};
-                    if (row_grad != NULL)
-                        memset(row_grad, 0, (size_t)n_classes * sizeof(REAL));
-                    continue;
-                }
-                if (labels[r] < 0 || labels[r] >= n_classes)
-                    return r;
-                label = (ptrdiff_t)labels[r];
-                hard[lane] = (1 - label_smoothing) * (class_weight != NULL ? class_weight[label] : 1);
+        const ptrdiff_t n = n_rows - first < LANES ? n_rows - first : LANES;
+        const REAL *z = logits + first * logits_row_stride;
+        const REAL *t = kind == FT_SOFT ? target + first * target_row_stride : NULL;
+        REAL *g = grad == NULL ? NULL : grad + first * grad_row_stride;
+        ptrdiff_t label[LANES] = {0};
+        REAL hard[LANES] = {0}, weight[LANES] = {0};
+        for (ptrdiff_t lane = 0; lane < n; lane++) {
+            weight[lane] = row_weight != NULL ? row_weight[first + lane] : 1;
+            if (kind == FT_SOFT)
+                continue;
+            int64_t y = labels[first + lane];
+            if (y == ignore_index) {
+                label[lane] = -1;
+                continue;
             }
-            group[lane] = SUFFIX(ft_softmax_row)(kind, n_classes, logits + r * logits_row_stride,
-                                                 kind == FT_SOFT ? target + r * target_row_stride : NULL,
-                                                 &shares, label, hard[lane], scale * weight[lane], row_grad,
-                                                 &bad);
-            log_sum[lane] = (REAL)group[lane].excess;
+            if (y < 0 || y >= n_classes)
+                return first + lane;
+            label[lane] = (ptrdiff_t)y;
+            hard[lane] = (REAL)((1 - label_smoothing) * (class_weight != NULL ? class_weight[y] : 1));
+        }
+        if (n_classes <= FT_FEW_CLASSES) {
+            IVEC label_lanes;
+            for (int lane = 0; lane < LANES; lane++)
+                label_lanes[lane] = (INT)label[lane];
+            SUFFIX(ft_softmax_group)(kind, n, n_classes, z, logits_row_stride, t, target_row_stride, &shares,
+                                     label_lanes, LOAD(hard), LOAD(weight), (REAL)scale, g, grad_row_stride,
+                                     &sums, &bad);
+            continue;
+        }
+        SUFFIX(ft_row) rows[LANES];
+        REAL log_sum[LANES] = {0}, losses[LANES] = {0};
+        for (ptrdiff_t lane = 0; lane < n; lane++) {
+            REAL *row_grad = g == NULL ? NULL : g + lane * grad_row_stride;
+            if (label[lane] < 0) {
+                if (row_grad != NULL)
+                    memset(row_grad, 0, (size_t)n_classes * sizeof(REAL));
+                continue;
+            }
+            rows[lane] = SUFFIX(ft_softmax_row)(kind, n_classes, z + lane * logits_row_stride,
+                                                kind == FT_SOFT ? t + lane * target_row_stride : NULL,
+                                                &shares, label[lane], hard[lane], scale * weight[lane],
+                                                row_grad, &bad);
+            log_sum[lane] = (REAL)rows[lane].excess;
         }
         STORE(log_sum, SUFFIX(ft_vec_log1p)(LOAD(log_sum)));
-        for (ptrdiff_t lane = 0; lane < n_group; lane++) {
-            const SUFFIX(ft_row) *row = &group[lane];
-            total += weight[lane] * (hard[lane] * (log_sum[lane] + row->depth) +
-                                     (row->mass * log_sum[lane] + row->mixed));
-        }
+        for (ptrdiff_t lane = 0; lane < n; lane++)
+            if (label[lane] >= 0)
+                losses[lane] = (REAL)(weight[lane] * (hard[lane] * (log_sum[lane] + rows[lane].depth) +
+                                                      (rows[lane].mass * log_sum[lane] + rows[lane].mixed)));
+        SUFFIX(ft_sums_add)(&sums, LOAD(losses));
     }
     if (kind == FT_SOFT && ANY(bad))
         for (ptrdiff_t r = 0; r < n_rows; r++)
@@ -368,22 +480,22 @@ FT_INLINE ptrdiff_t SUFFIX(ft_cross_entropy_rows)(int kind, ptrdiff_t n_rows, pt
                 if (!(t >= 0) || t - t != 0)
                     return r;
             }
-    *value += total;
+    *value += SUFFIX(ft_sums_total)(sums);
     return -1;
 }
 
 static ptrdiff_t SUFFIX(ft_cross_entropy)(ptrdiff_t n_rows, ptrdiff_t n_classes, const REAL *logits,
                                           ptrdiff_t logits_row_stride, const int64_t *labels,
                                           const REAL *class_weight, const REAL *row_weight,
-                                          double label_smoothing, int64_t ignore_index, double scale, REAL *grad,
-                                          ptrdiff_t grad_row_stride, double *value) {
+                                          double label_smoothing, int64_t ignore_index, double scale,
+                                          REAL *grad, ptrdiff_t grad_row_stride, double *value) {
     if (label_smoothing == 0)
-        return SUFFIX(ft_cross_entropy_rows)(FT_HARD, n_rows, n_classes, logits, logits_row_stride, labels, NULL,
-                                             0, class_weight, row_weight, 0, ignore_index, scale, grad,
+        return SUFFIX(ft_cross_entropy_rows)(FT_HARD, n_rows, n_classes, logits, logits_row_stride, labels,
+                                             NULL, 0, class_weight, row_weight, 0, ignore_index, scale, grad,
                                              grad_row_stride, value);
-    return SUFFIX(ft_cross_entropy_rows)(FT_SMOOTH, n_rows, n_classes, logits, logits_row_stride, labels, NULL, 0,
-                                         class_weight, row_weight, label_smoothing, ignore_index, scale, grad,
-                                         grad_row_stride, value);
+    return SUFFIX(ft_cross_entropy_rows)(FT_SMOOTH, n_rows, n_classes, logits, logits_row_stride, labels,
+                                         NULL, 0, class_weight, row_weight, label_smoothing, ignore_index,
+                                         scale, grad, grad_row_stride, value);
 }
 
 static ptrdiff_t SUFFIX(ft_cross_entropy_soft)(ptrdiff_t n_rows, ptrdiff_t n_classes, const REAL *logits,
@@ -394,24 +506,32 @@ static ptrdiff_t SUFFIX(ft_cross_entropy_soft)(ptrdiff_t n_rows, ptrdiff_t n_cla
     if (n_classes <= 0)
         return -1;
     return SUFFIX(ft_cross_entropy_rows)(FT_SOFT, n_rows, n_classes, logits, logits_row_stride, NULL, target,
-                                         target_row_stride, class_weight, row_weight, label_smoothing, 0, scale,
-                                         grad, grad_row_stride, value);
+                                         target_row_stride, class_weight, row_weight, label_smoothing, 0,
+                                         scale, grad, grad_row_stride, value);
 }
 
 static void SUFFIX(ft_softmax)(ptrdiff_t n_rows, ptrdiff_t n_classes, const REAL *x, ptrdiff_t x_row_stride,
                                REAL *y, ptrdiff_t y_row_stride) {
-    IVEC bad = {0};
-    for (ptrdiff_t r = 0; r < n_rows; r++)
-        SUFFIX(ft_softmax_row)(FT_SOFTMAX, n_classes, x + r * x_row_stride, NULL, NULL, 0, 1, 1,
-                               y + r * y_row_stride, &bad);
+    const SUFFIX(ft_shares) none = {0};
+    SUFFIX(ft_sums) unused = {0};
+    IVEC label = {0}, bad = {0};
+    if (n_classes > FT_FEW_CLASSES)
+        for (ptrdiff_t r = 0; r < n_rows; r++)
+            SUFFIX(ft_softmax_row)(FT_SOFTMAX, n_classes, x + r * x_row_stride, NULL, &none, 0, 1, 1,
+                                   y + r * y_row_stride, &bad);
+    else
+        for (ptrdiff_t r = 0; r < n_rows; r += LANES)
+            SUFFIX(ft_softmax_group)(FT_SOFTMAX, n_rows - r < LANES ? n_rows - r : LANES, n_classes,
+                                     x + r * x_row_stride, x_row_stride, NULL, 0, &none, label, BROADCAST(1),
+                                     BROADCAST(1), 1, y + r * y_row_stride, y_row_stride, &unused, &bad);
 }
 
 /* ---- the normaliser ------------------------------------------------------------------------------ */
 
 static ptrdiff_t SUFFIX(ft_total_weight)(ptrdiff_t n_rows, ptrdiff_t n_classes, const int64_t *labels,
                                          const REAL *target, ptrdiff_t target_row_stride,
-                                         const REAL *class_weight, const REAL *row_weight, int64_t ignore_index,
-                                         double *total) {
+                                         const REAL *class_weight, const REAL *row_weight,
+                                         int64_t ignore_index, double *total) {
     double sum = 0;
     if (class_weight == NULL && row_weight == NULL && target == NULL) {
         /* a count; its labels are checked where they are used */
@@ -450,3 +570,4 @@ static ptrdiff_t SUFFIX(ft_total_weight)(ptrdiff_t n_rows, ptrdiff_t n_classes, 
 }
 
 #undef FT_BLOCK
+#undef FT_FEW_CLASSES

@@ -22,7 +22,7 @@
 #define LOWEST_NORMAL 0x1p-126f
 #define TO_NORMAL 0x1p25f                /* takes every subnormal to a normal number */
 #define TO_NORMAL_BITS 25
-#define ROUNDER 0x1.8p23f                /* adding it rounds to an integer, kept in the low bits */
+#define ROUNDER (0x1.8p23f + 127)        /* adding it rounds to an integer, kept in the low bits, biased */
 #define LOG2_E 0x1.715476p+0f
 #define LN2_HIGH 0x1.62e4p-1f            /* 16 bits: its product with an exponent is exact */
 #define LN2_LOW 0x1.7f7d1cp-20f
@@ -44,7 +44,7 @@
 #define LOWEST_NORMAL 0x1p-1022
 #define TO_NORMAL 0x1p54
 #define TO_NORMAL_BITS 54
-#define ROUNDER 0x1.8p52
+#define ROUNDER (0x1.8p52 + 1023)
 #define LOG2_E 0x1.71547652b82fep+0
 #define LN2_HIGH 0x1.62e42fefa38p-1 /* 42 bits */
 #define LN2_LOW 0x1.ef35793c7673p-45
@@ -148,7 +148,7 @@ FT_INLINE VEC SUFFIX(ft_with_sign_of)(VEC result, VEC x) {
     return (VEC)((IVEC)result | ((IVEC)x & SIGN_BIT));
 }
 
-/* n = x / ln 2 rounded; its bits, plus those of ROUNDER, in *code.  NaN stays NaN. */
+/* n = x / ln 2 rounded; n + EXPONENT_BIAS in the low bits of *code.  NaN stays NaN. */
 FT_INLINE VEC SUFFIX(ft_binary_exponent)(VEC x, IVEC *code) {
     VEC rounded = FMA(x, BROADCAST(LOG2_E), BROADCAST(ROUNDER));
     *code = (IVEC)rounded;
@@ -157,13 +157,13 @@ FT_INLINE VEC SUFFIX(ft_binary_exponent)(VEC x, IVEC *code) {
 
 /* 2^(n + shift) for a normal result */
 FT_INLINE VEC SUFFIX(ft_power_of_two)(IVEC code, int shift) {
-    return (VEC)((code + (EXPONENT_BIAS + shift)) << MANTISSA_BITS);
+    return (VEC)((code + shift) << MANTISSA_BITS);
 }
 
 /* x 2^n with one rounding, for any result: the first of two factors keeps x normal. */
 FT_INLINE VEC SUFFIX(ft_scale)(VEC x, VEC n, IVEC code) {
     IVEC half = (IVEC)FMA(n, BROADCAST((REAL)0.5), BROADCAST(ROUNDER));
-    return x * SUFFIX(ft_power_of_two)(half, 0) * SUFFIX(ft_power_of_two)(code - half, 0);
+    return x * SUFFIX(ft_power_of_two)(half, 0) * SUFFIX(ft_power_of_two)(code - half, EXPONENT_BIAS);
 }
 
 /* x - n ln 2: the first difference is exact, and n LN2_LOW is far below it. */

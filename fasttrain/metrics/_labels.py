@@ -1,0 +1,306 @@
+"""Pairs of label vectors, and what all classification metrics are computed from.
+
+Integer labels in a small range go to the confusion kernel as they are: the range is tried, not measured,
+since the kernel validates labels anyway.  All others (wide ranges, strings, large floats) are first
+replaced by their positions among the sorted distinct labels.  Floats that hold integers are labels, as in
+scikit-learn.
+"""
+import functools
+
+import numpy as np
+
+from fasttrain.kernels.metrics import confusion_matrix as count_pairs
+from fasttrain.metrics._validation import as_array, check_array_like, check_lengths, check_sample_weight
+
+# Labels 0 .. 31 are tried first: the kernel's tables of that size stay in the first-level cache.
+_TRIED_CLASSES = 32
+# Above this a table of all pairs is not kept where sums per class are enough.
+_TABLE_CLASSES = 1024
+
+
+def check_targets(y_true, y_pred, sample_weight=None):
+    """The two vectors as :class:`LabelPairs`, or the two indicator matrices as :class:`IndicatorPairs`."""
+    check_array_like(y_true, "y_true")
+    check_array_like(y_pred, "y_pred")
+    true, pred = as_array(y_true, "y_true"), as_array(y_pred, "y_pred")
+    if sample_weight is not None:
+        check_array_like(sample_weight, "sample_weight")
+        check_lengths(("y_true", true), ("y_pred", pred), ("sample_weight", as_array(sample_weight, "sample_weight")))
+        weight = check_sample_weight(sample_weight, len(true))
+    else:
+        if len(true) != len(pred) or not len(true):
+            check_lengths(("y_true", true), ("y_pred", pred))
+        weight = None
+    kind_true, kind_pred = _kind(true, "y_true"), _kind(pred, "y_pred")
+    if kind_true != kind_pred:
+        raise ValueError(f"y_true and y_pred must be of one kind, got {kind_true} and {kind_pred}")
+    if kind_true == "multilabel-indicator":
+        if true.shape != pred.shape:
+            raise ValueError(f"y_true and y_pred must have the same number of labels, got {true.shape} and {pred.shape}")
+        return IndicatorPairs(true, pred, weight)
+    true, pred = _contiguous(true), _contiguous(pred)
+    if _holds_strings(true) != _holds_strings(pred):
+        raise ValueError(f"y_true and y_pred must not mix strings and numbers, got dtypes {true.dtype} and {pred.dtype}")
+    return LabelPairs(true, pred, weight)
+
+
+def _kind(y, name):
+    """'labels' or 'multilabel-indicator'; raises for every other target."""
+    kind = y.dtype.kind
+    if y.ndim == 1 and kind in "biuU":
+        return "labels"
+    if kind == "S" or (kind == "O" and y.size and isinstance(y.flat[0], bytes)):
+        raise TypeError(f"{name} must not hold bytes; {name}.astype(str) converts")
+    if y.ndim > 2 or not y.size or (kind == "O" and not isinstance(y.flat[0], str)):
+        raise ValueError(f"{name} must hold labels, got shape {y.shape} and dtype {y.dtype}")
+    if kind == "O" and not all(isinstance(label, str) for label in y.flat):
+        raise TypeError(f"{name} must hold strings alone in an array of dtype object")
+    if kind == "f" and not _integral(y, name):
+        raise ValueError(f"{name} must hold classes, got continuous values")
+    if y.ndim == 1 or y.shape[1] == 1:
+        return "labels"
+    if kind in "biuf" and ((y == y.flat[0]) | (y == _another_value(y))).all():
+        return "multilabel-indicator"
+    raise ValueError(f"{name} must be one column of labels or an indicator matrix, got shape {y.shape} of many classes")
+
+
+def _integral(y, name):
+    low, high = float(y.min()), float(y.max())
+    if not (low > -np.inf and high < np.inf):
+        raise ValueError(f"{name} must not hold NaN or infinity")
+    return low >= -(2.0**63) and high < 2.0**63 and bool((np.floor(y) == y).all())
+
+
+def _another_value(y):
+    low = y.min()
+    return y.max() if low == y.flat[0] else low
+
+
+def _contiguous(y):
+    flags = y.flags
+    if y.ndim == 1 and flags.c_contiguous and flags.aligned:
+        return y
+    return np.array(y.reshape(-1), order="C")
+
+
+def _holds_strings(y):
+    return y.dtype.kind in "UTO"
+
+
+def _as_integers(y):
+    """y where it holds integers, y converted where it holds floats in the range of int32, else None."""
+    kind = y.dtype.kind
+    if kind in "biu":
+        return y
+    if kind == "f" and float(y.min()) >= -(2.0**31) and float(y.max()) < 2.0**31:
+        return y.astype(np.int32)
+    return None
+
+
+def positions(present, wanted):
+    """For each of `wanted` its position in the sorted array `present`, or -1."""
+    wanted = np.asarray(wanted)
+    if wanted.ndim != 1:
+        raise ValueError(f"labels must have one dimension, got shape {wanted.shape}")
+    if wanted.size == 0:
+        return np.zeros(0, dtype=np.intp)
+    if _holds_strings(wanted) != _holds_strings(present):
+        raise ValueError(f"labels must be of the kind of y_true, got dtypes {wanted.dtype} and {present.dtype}")
+    index = np.searchsorted(present, wanted)
+    index[index == len(present)] = 0
+    return np.where(present[index] == wanted, index, -1)
+
+
+class LabelPairs:
+    """Two vectors of labels, one class a row.
+
+    Everything is computed when first asked for, and the data are passed over once for the counts and once
+    more for the weights.
+    """
+
+    multilabel = False
+
+    def __init__(self, y_true, y_pred, sample_weight):
+        self.y_true = y_true
+        self.y_pred = y_pred
+        self.sample_weight = sample_weight
+
+    @functools.cached_property
+    def _weight(self):
+        # the kernel takes floats
+        weight = self.sample_weight
+        return weight.astype(np.float64) if weight.dtype.kind == "i" else weight
+
+    @functools.cached_property
+    def _direct(self):
+        """(y_true, y_pred, lowest label, counts) for integers in a small range, else None."""
+        y_true, y_pred = _as_integers(self.y_true), _as_integers(self.y_pred)
+        if y_true is None or y_pred is None:
+            return None
+        try:
+            return y_true, y_pred, 0, count_pairs(y_true, y_pred, _TRIED_CLASSES)
+        except ValueError:
+            pass
+        low = min(int(y_true.min()), int(y_pred.min()))
+        high = max(int(y_true.max()), int(y_pred.max()))
+        width = high - low + 1
+        if low < -(2**31) or high >= 2**31 or not _worth_a_table(width, len(y_true)):
+            return None
+        return y_true, y_pred, low, count_pairs(y_true, y_pred, width, first_label=low)
+
+    @functools.cached_property
+    def _coded(self):
+        """(labels, codes of y_true, codes of y_pred): positions among the sorted distinct labels."""
+        labels_true, labels_pred = np.unique(self.y_true), np.unique(self.y_pred)
+        if self.y_true.dtype == self.y_pred.dtype or _holds_strings(self.y_true):
+            labels = np.unique(np.concatenate([labels_true, labels_pred]))
+            new_true, new_pred = np.searchsorted(labels, labels_true), np.searchsorted(labels, labels_pred)
+        else:
+            # Python's numbers compare exactly across types
+            every = sorted({*labels_true.tolist(), *labels_pred.tolist()})
+            place = {label: index for index, label in enumerate(every)}
+            new_true = np.array([place[label] for label in labels_true.tolist()])
+            new_pred = np.array([place[label] for label in labels_pred.tolist()])
+            labels = np.array(every)
+        return (
+            labels,
+            new_true.astype(np.int32)[np.searchsorted(labels_true, self.y_true)],
+            new_pred.astype(np.int32)[np.searchsorted(labels_pred, self.y_pred)],
+        )
+
+    @functools.cached_property
+    def _present(self):
+        """(sorted labels in y_true or y_pred, their positions in the table of counts)."""
+        _, _, low, counts = self._direct
+        in_true = counts.sum(axis=1)
+        index = np.flatnonzero(in_true + counts.sum(axis=0))
+        # the dtype that the same labels have as a set, where the first of two equal ones stays
+        dtype = self.y_true.dtype
+        if dtype != self.y_pred.dtype and not in_true[index].all():
+            dtype = np.result_type(dtype, self.y_pred.dtype)
+            if dtype.kind == "f" and "f" not in self.y_true.dtype.kind + self.y_pred.dtype.kind:
+                dtype = np.dtype(np.int64)
+        return (index + low).astype(dtype), index
+
+    @functools.cached_property
+    def labels(self):
+        """The sorted distinct labels of both vectors."""
+        return self._coded[0] if self._direct is None else self._present[0]
+
+    @property
+    def kind(self):
+        """'binary' or 'multiclass', as scikit-learn names them."""
+        return "binary" if len(self.labels) <= 2 else "multiclass"
+
+    @functools.cached_property
+    def table(self):
+        """(n_labels, n_labels): rows, or sums of weights, by true and predicted label."""
+        if self._direct is None:
+            labels, y_true, y_pred = self._coded
+            weight = None if self.sample_weight is None else self._weight
+            return count_pairs(y_true, y_pred, len(labels), weight)
+        index = self._present[1]
+        table = self._direct_table
+        if len(index) == len(table):
+            return table
+        return table[index][:, index]
+
+    @functools.cached_property
+    def _direct_table(self):
+        y_true, y_pred, low, counts = self._direct
+        if self.sample_weight is None:
+            return counts
+        return count_pairs(y_true, y_pred, len(counts), self._weight, first_label=low)
+
+    @functools.cached_property
+    def class_sums(self):
+        """(true positives, predicted, true), each (n_labels,): rows or sums of weights."""
+        if self._direct is None and not _worth_a_table(len(self.labels), len(self.y_true)):
+            _, y_true, y_pred = self._coded
+            n_labels, weight = len(self.labels), self.sample_weight
+            right = y_true == y_pred
+            sums = (
+                np.bincount(y_true[right], None if weight is None else weight[right], n_labels),
+                np.bincount(y_pred, weight, n_labels),
+                np.bincount(y_true, weight, n_labels),
+            )
+            return tuple(one.astype(np.int64 if weight is None else np.float64) for one in sums)
+        table = self.table
+        return table.diagonal(), table.sum(axis=0), table.sum(axis=1)
+
+    def right_and_all(self):
+        """(rows predicted right, all rows), or sums of their weights."""
+        if self._direct is not None:
+            table = self._direct_table
+            return float(table.trace()), float(table.sum() if self.sample_weight is not None else len(self.y_true))
+        right = self.y_true == self.y_pred
+        if self.sample_weight is None:
+            return float(np.count_nonzero(right)), float(len(right))
+        return (
+            float(self.sample_weight.sum(where=right, dtype=np.float64)),
+            float(self.sample_weight.sum(dtype=np.float64)),
+        )
+
+
+def _worth_a_table(n_classes, n_rows):
+    # clearing and reading the table must not cost more than passing over the rows
+    return n_classes <= _TRIED_CLASSES or (n_classes <= _TABLE_CLASSES and n_classes * n_classes <= 4 * n_rows)
+
+
+class IndicatorPairs:
+    """Two indicator matrices (n_rows, n_labels), any number of classes a row; nonzero means yes."""
+
+    multilabel = True
+    kind = "multilabel-indicator"
+
+    def __init__(self, y_true, y_pred, sample_weight):
+        self.y_true = y_true
+        self.y_pred = y_pred
+        self.sample_weight = sample_weight
+        self.labels = np.arange(y_true.shape[1])
+
+    def columns(self, labels):
+        """The columns that `labels` name, checked."""
+        labels = np.asarray(labels)
+        if labels.ndim != 1 or (labels.size and labels.dtype.kind not in "iu"):
+            raise ValueError(f"labels must be numbers of columns, got {labels!r}")
+        if labels.size and (labels.min() < 0 or labels.max() >= len(self.labels)):
+            raise ValueError(f"labels must lie in 0 .. {len(self.labels) - 1} for indicator matrices, got {labels!r}")
+        return labels.astype(np.intp)
+
+    @functools.cached_property
+    def _sets(self):
+        true, pred = self.y_true != 0, self.y_pred != 0
+        return true & pred, pred, true
+
+    @functools.cached_property
+    def class_sums(self):
+        """(true positives, predicted, true), each (n_labels,): rows or sums of weights."""
+        if self.sample_weight is None:
+            return tuple(one.sum(axis=0, dtype=np.int64) for one in self._sets)
+        weight = self.sample_weight[:, np.newaxis]
+        return tuple(
+            np.add.reduce(np.broadcast_to(weight, one.shape), axis=0, where=one, dtype=np.float64)
+            for one in self._sets
+        )
+
+    def row_sums(self, columns=None):
+        """(true positives, predicted, true), each (n_rows,): labels of each row, of the given columns.
+
+        Of rows without weight all three are 0, so their scores are undefined, as in scikit-learn.
+        """
+        sets = self._sets if columns is None else [one[:, columns] for one in self._sets]
+        sums = tuple(one.sum(axis=1, dtype=np.int64) for one in sets)
+        if self.sample_weight is None:
+            return sums
+        return tuple(one * (self.sample_weight != 0) for one in sums)
+
+    def right_and_all(self):
+        """(rows predicted right in every label, all rows), or sums of their weights."""
+        right = (self.y_true == self.y_pred).all(axis=1)
+        if self.sample_weight is None:
+            return float(np.count_nonzero(right)), float(len(right))
+        return (
+            float(self.sample_weight.sum(where=right, dtype=np.float64)),
+            float(self.sample_weight.sum(dtype=np.float64)),
+        )
