@@ -63,9 +63,12 @@ def linear_value_and_grad(
         raise ValueError(f"unknown reduction {reduction!r}")
 
     penalised = theta[: X.shape[1]]
-    value = scale * float(weight @ losses) + l2 / 2 * float((penalised.astype(np.float64) ** 2).sum())
+    value = scale * float(weight @ losses)
     result = np.zeros(theta.shape, dtype) if grad is None else grad
-    result[: X.shape[1]] = scale * (X.T @ residual) + l2 * penalised
+    result[: X.shape[1]] = scale * (X.T @ residual)
+    if l2 != 0.0:
+        value += l2 / 2 * float((penalised.astype(np.float64) ** 2).sum())
+        result[: X.shape[1]] += l2 * penalised
     if intercept:
         result[-1] = scale * residual.sum(axis=0)
     return value, result

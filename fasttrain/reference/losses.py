@@ -17,7 +17,7 @@ def _divisor(reduction: str, mean: float, weighted_mean: float) -> float:
 def _rows(array: _Array) -> _Array:
     """A (n_rows, n_columns) view in float64; (n_rows,) is read as (n_rows, 1)."""
     array = np.asarray(array, dtype=np.float64)
-    return array.reshape(len(array), -1) if array.ndim == 1 else array
+    return array[:, np.newaxis] if array.ndim == 1 else array
 
 
 def _finish(losses: _Array, slopes: _Array, divisor: float, prediction: _Array, grad: _Grad) -> _Result:
@@ -145,7 +145,7 @@ def cross_entropy_value_and_grad(
         s = np.where(kept, s, 0.0)
     else:
         one_hot = np.asarray(target, dtype=np.float64)
-    a = w * ((1.0 - label_smoothing) * one_hot + label_smoothing / n_classes)
+    a = w * ((1.0 - label_smoothing) * one_hot + label_smoothing / max(1, n_classes))
     weight = np.sum(s * (one_hot @ w))
     divisor = _divisor(reduction, weight if target.ndim == 1 else n_rows, weight)
 
