@@ -85,13 +85,13 @@ def learning_curve(
     ax.set(xlabel="epoch", ylabel="loss", title=title)
     if len(loss) > 1:
         ax.set_xlim(1, len(loss))
-    ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.xaxis.get_major_locator().set_params(integer=True)
+    else:
+        ax.set_xticks([1])
     ax.grid(color="#E4E4E4", linewidth=0.8)
     ax.set_axisbelow(True)
-    ax.spines["top"].set_visible(False)
-    if validation_score is None:
-        ax.spines["right"].set_visible(False)
-    else:
+    ax.spines[["top", "right"]].set_visible(False)
+    if validation_score is not None:
         right = ax.twinx()
         lines += right.plot(
             epochs, validation_score, color=_GREEN, linewidth=1.8, linestyle=(0, (5, 2)), marker=marker,
@@ -99,7 +99,7 @@ def learning_curve(
         )  # fmt: skip
         right.set_ylabel(score_name, color=_GREEN)
         right.tick_params(axis="y", colors=_GREEN)
-        right.spines["top"].set_visible(False)
+        right.spines[["top", "left"]].set_visible(False)
         right.spines["right"].set_color(_GREEN)
     names = [line.get_label() for line in lines]
     ax.figure.legend(lines, names, loc="outside lower center", ncols=len(lines), frameon=False)
@@ -153,9 +153,9 @@ def confusion_matrix(
     totals = counts.sum(axis=1, keepdims=True)
     shares = counts / np.where(totals == 0, 1, totals)
     image = ax.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
-    cell = 36.0 * side / (n_classes + 2)  # points that a cell has for its text, roughly
+    cell = 60.0 * side / (n_classes + 2)  # points that a cell has for its text, roughly
     largest = max(len(_cell_text(value)) for value in counts.flat)
-    size = min(11.0, 1.3 * cell / max(largest, 2))
+    size = min(11.0, 1.15 * cell / max(largest, 2))
     if size >= 4.0:
         for (row, column), value in np.ndenumerate(counts):
             if value == 0 and row != column:

@@ -90,7 +90,7 @@ class _Linear(Estimator):
             max_iter=int(self.max_iter),
             tol=float(self.tol),
             n_iter_no_change=int(self.n_iter_no_change),
-            learning_rate=LearningRate(self.learning_rate, rate, minimum=rate / 100, factor=2.0),
+            learning_rate=LearningRate(self.learning_rate, rate, minimum=rate / 100, factor=2.0, fresh_start=True),
             verbose=self.verbose,
             n_threads=self.n_threads,
         )

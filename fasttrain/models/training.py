@@ -172,6 +172,7 @@ class LearningRate:
     power_t: float = 0.5
     minimum: float = 1e-6
     factor: float = 5.0
+    fresh_start: bool = False  # each learning rate is judged by its own losses, not by the best one so far
 
     def epoch_ended(self, trainer: Any, n_rows_seen: int) -> None:
         if self.schedule == "invscaling":
@@ -276,6 +277,7 @@ class Loop:
         progress = Progress(self.verbose, 1 if single_epoch else self.max_iter)
         best = network.parameters.copy() if self.early_stopping else None
         history.n_iter = 0
+        reference = history.best_loss  # what a loss has to fall below to count as an improvement
         converged = False
         try:
             while history.n_iter < self.max_iter:
@@ -290,7 +292,9 @@ class Loop:
                     history.validation_scores.append(score)
                     scored = (validation.score_name, score)
                 progress.epoch(history.n_iter, loss, scored)
-                if self._note_improvement(history) and best is not None:
+                best_so_far = self._note(history, loss, None if scored is None else scored[1], reference)
+                reference = min(reference, loss)
+                if best is not None and best_so_far:
                     best[:] = network.parameters
                 self.learning_rate.epoch_ended(trainer, history.t)
                 if history.no_improvement > self.n_iter_no_change:
@@ -305,6 +309,8 @@ class Loop:
                         break
                     progress.message(f"{text} Setting the learning rate to {trainer.learning_rate:g}.")
                     history.no_improvement = 0
+                    if self.learning_rate.fresh_start:
+                        reference = np.inf
                 if single_epoch:
                     converged = True
                     break
@@ -328,18 +334,16 @@ class Loop:
                 ConvergenceWarning,
             )
 
-    def _note_improvement(self, history: History) -> bool:
-        """Count the epochs without improvement by more than tol; True if this epoch is the best one."""
-        loss = history.loss_curve[-1]
-        if history.validation_scores:
-            score = history.validation_scores[-1]
-            better = score > history.best_validation_score
-            stalled = not score >= history.best_validation_score + self.tol
-            if better:
-                history.best_validation_score = score
-        if not self.early_stopping:
-            stalled = loss > history.best_loss - self.tol
-            better = loss < history.best_loss
+    def _note(self, history: History, loss: float, score: float | None, reference: float) -> bool:
+        """Count the epochs without improvement by more than tol; True if the score is the best one yet."""
+        stalled = loss > reference - self.tol
+        best = False
         history.best_loss = min(history.best_loss, loss)
+        if score is not None:
+            if self.early_stopping:
+                stalled = not score >= history.best_validation_score + self.tol
+            best = score > history.best_validation_score
+            if best:
+                history.best_validation_score = score
         history.no_improvement = history.no_improvement + 1 if stalled else 0
-        return better
+        return best
