@@ -36,6 +36,9 @@ cdef double THREAD_GRAIN = 5e5
 cdef double PIECE_GRAIN = 1e6
 # Rows of a piece at most: its part of a, one block of depth, stays in the second-level cache.
 cdef Py_ssize_t PIECE_ROWS = 144
+# Rows of c, register panels of it, and depth, from which a transposed a is copied; and length of the rows of a
+# from which any a is.
+cdef Py_ssize_t TILED_ROWS = 48, TILED_PANELS = 6, TILED_DEPTH = 64, TILED_LENGTH = 1024
 # Rows whose column sums are one piece.
 cdef Py_ssize_t SUM_ROWS = 512
 
@@ -66,6 +69,14 @@ cdef inline void pack_panels(Py_ssize_t k, Py_ssize_t n, const real* b, Py_ssize
         table.f32.pack_panels(k, n, b, b_row_stride, b_column_stride, packed)
     else:
         table.f64.pack_panels(k, n, b, b_row_stride, b_column_stride, packed)
+
+
+cdef inline void pack_tiles(Py_ssize_t m, Py_ssize_t k, const real* a, Py_ssize_t a_row_stride,
+                            Py_ssize_t a_column_stride, real* packed) noexcept nogil:
+    if real is float:
+        table.f32.pack_tiles(m, k, a, a_row_stride, a_column_stride, packed)
+    else:
+        table.f64.pack_tiles(m, k, a, a_row_stride, a_column_stride, packed)
 
 
 cdef inline void activation_forward(int activation, Py_ssize_t n_rows, Py_ssize_t n_columns, const real* z,
@@ -142,14 +153,21 @@ cdef int _product(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const real* a, Py_ss
         else:
             break
 
+    # A column of a transposed a lies across many cache lines, and so do the rows of a large one: where it is
+    # read for many panels it is copied, in the order in which the tiles read it.
+    cdef bint tile = (m >= TILED_ROWS and n >= TILED_PANELS * panel and deepest >= TILED_DEPTH
+                      and (a_row_stride == 1 or k >= TILED_LENGTH))
+    cdef Py_ssize_t panels_size = n_panels * panel * deepest if pack else 0
+    cdef Py_ssize_t tiles_size = m * deepest if tile else 0
     cdef real* packed = NULL
-    if pack:
-        packed = <real*> malloc(n_panels * panel * deepest * sizeof(real) + 64)
+    if pack or tile:
+        packed = <real*> malloc((panels_size + tiles_size) * sizeof(real) + 64)
         if packed == NULL:
             with gil:
-                raise MemoryError(f"no memory to pack a matrix of {k} x {n}")
+                raise MemoryError(f"no memory to pack matrices of {m} x {k} and {k} x {n}")
     # packed panels start on a cache line
     cdef real* panels = <real*> ((<size_t> packed + 63) & ~<size_t> 63)
+    cdef real* tiles = panels + panels_size
     cdef real* z = c
     cdef Py_ssize_t z_stride = c_row_stride
     if after.pre_activation != NULL:
@@ -158,16 +176,25 @@ cdef int _product(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const real* a, Py_ss
 
     cdef Py_ssize_t block, start, depth, piece, n_pieces = row_pieces * column_pieces
     cdef Py_ssize_t row, row_end, column, column_end, first, past
-    cdef Py_ssize_t n_chunks = (n_panels + 3) // 4
+    # panels packed as one piece: enough for long runs along the rows of b, and for all threads
+    cdef Py_ssize_t chunk = 16 if n_panels >= 128 else 4
+    cdef Py_ssize_t n_chunks = (n_panels + chunk - 1) // chunk if pack else 0, n_tiled = row_pieces if tile else 0
     for block in range(n_blocks):
         start = k * block // n_blocks
         depth = k * (block + 1) // n_blocks - start
-        if pack:
-            for piece in prange(n_chunks, num_threads=n_threads, schedule="dynamic", use_threads_if=n_threads > 1):
-                first = 4 * piece
-                past = n - first * panel if n - first * panel < 4 * panel else 4 * panel
-                pack_panels(depth, past, b + start * b_row_stride + first * panel * b_column_stride,
-                            b_row_stride, b_column_stride, panels + first * panel * depth)
+        if pack or tile:
+            for piece in prange(n_chunks + n_tiled, num_threads=n_threads, schedule="dynamic",
+                                use_threads_if=n_threads > 1):
+                if piece < n_chunks:
+                    first = chunk * piece
+                    past = n - first * panel if n - first * panel < chunk * panel else chunk * panel
+                    pack_panels(depth, past, b + start * b_row_stride + first * panel * b_column_stride,
+                                b_row_stride, b_column_stride, panels + first * panel * depth)
+                else:
+                    row = m * (piece - n_chunks) // row_pieces
+                    row_end = m * (piece - n_chunks + 1) // row_pieces
+                    pack_tiles(row_end - row, depth, a + row * a_row_stride + start * a_column_stride, a_row_stride,
+                               a_column_stride, tiles + row * depth)
         for piece in prange(n_pieces, num_threads=n_threads, schedule="dynamic", use_threads_if=n_threads > 1):
             row = m * (piece // column_pieces) // row_pieces
             row_end = m * (piece // column_pieces + 1) // row_pieces
@@ -176,7 +203,8 @@ cdef int _product(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const real* a, Py_ss
             column = first * panel
             column_end = past * panel if past * panel < n else n
             gemm_block(row_end - row, column_end - column, depth,
-                       a + row * a_row_stride + start * a_column_stride, a_row_stride, a_column_stride,
+                       tiles + row * depth if tile else a + row * a_row_stride + start * a_column_stride,
+                       1 if tile else a_row_stride, 0 if tile else a_column_stride,
                        panels + column * depth if pack else b + start * b_row_stride + column,
                        panel if pack else b_row_stride, panel * depth if pack else panel,
                        z + row * z_stride + column, z_stride, accumulate or block > 0,

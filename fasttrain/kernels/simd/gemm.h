@@ -110,23 +110,53 @@ static void SUFFIX(ft_gemm_block)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const R
                                   ptrdiff_t a_column_stride, const REAL *b, ptrdiff_t b_row_stride,
                                   ptrdiff_t b_panel_stride, REAL *c, ptrdiff_t c_row_stride, int accumulate,
                                   const REAL *bias) {
-    const ptrdiff_t wide = m == 1 ? 8 : m == 2 ? 4 : FT_TILE_VECTORS;
+    const ptrdiff_t wide = a_column_stride == 0 ? FT_TILE_VECTORS : m == 1 ? 8 : m == 2 ? 4 : FT_TILE_VECTORS;
     for (ptrdiff_t column = 0; column < n;) {
         ptrdiff_t left = (n - column + LANES - 1) / LANES;
         ptrdiff_t vectors = left >= wide ? wide : left >= FT_TILE_VECTORS ? FT_TILE_VECTORS : 1;
         ptrdiff_t width = vectors * LANES < n - column ? vectors * LANES : n - column;
         ptrdiff_t last_count = width - (vectors - 1) * LANES;
-        ptrdiff_t most = vectors == 1 ? FT_TALL_ROWS : FT_TILE_ROWS;
+        ptrdiff_t most = vectors == 1 && a_column_stride ? FT_TALL_ROWS : FT_TILE_ROWS;
         ptrdiff_t n_tiles = (m + most - 1) / most;
         const REAL *panel = b + column / (FT_TILE_VECTORS * LANES) * b_panel_stride;
         for (ptrdiff_t tile = 0, row = 0; tile < n_tiles; tile++) {
             ptrdiff_t rows = m / n_tiles + (tile < m % n_tiles);
+            const int tiled = a_column_stride == 0;
             SUFFIX(ft_tiles)[rows][vectors][last_count < LANES](
-                k, a + row * a_row_stride, a_row_stride, a_column_stride, panel, b_row_stride, b_panel_stride,
-                c + row * c_row_stride + column, c_row_stride, accumulate, bias ? bias + column : NULL, last_count);
+                k, a + row * (tiled ? k : a_row_stride), tiled ? 1 : a_row_stride, tiled ? rows : a_column_stride,
+                panel, b_row_stride, b_panel_stride, c + row * c_row_stride + column, c_row_stride, accumulate,
+                bias ? bias + column : NULL, last_count);
             row += rows;
         }
         column += width;
+    }
+}
+
+/* a (m, k) tile by tile, k columns of the tile's rows each: the order in which a block reads it. */
+static void SUFFIX(ft_pack_tiles)(ptrdiff_t m, ptrdiff_t k, const REAL *a, ptrdiff_t a_row_stride,
+                                  ptrdiff_t a_column_stride, REAL *packed) {
+    ptrdiff_t n_tiles = (m + FT_TILE_ROWS - 1) / FT_TILE_ROWS;
+    for (ptrdiff_t tile = 0, row = 0; tile < n_tiles; tile++) {
+        ptrdiff_t rows = m / n_tiles + (tile < m % n_tiles);
+        if (a_row_stride == 1) {
+            /* whole vectors; the next column overwrites what is beyond the tile, the last ones go one by one */
+            ptrdiff_t p = 0;
+            for (; row + 2 * LANES <= m && p + 2 * LANES <= k && rows <= 2 * LANES; p++) {
+                STORE(packed + p * rows, LOAD(a + p * a_column_stride));
+                if (FT_TILE_ROWS > LANES)
+                    STORE(packed + p * rows + LANES, LOAD(a + p * a_column_stride + LANES));
+            }
+            for (; p < k; p++)
+                for (ptrdiff_t i = 0; i < rows; i++)
+                    packed[p * rows + i] = a[p * a_column_stride + i];
+        } else {
+            for (ptrdiff_t p = 0; p < k; p++)
+                for (ptrdiff_t i = 0; i < rows; i++)
+                    packed[p * rows + i] = a[i * a_row_stride + p * a_column_stride];
+        }
+        row += rows;
+        a += rows * a_row_stride;
+        packed += rows * k;
     }
 }
 
@@ -165,11 +195,11 @@ FT_INLINE ptrdiff_t SUFFIX(ft_pack_transposed)(ptrdiff_t k, const REAL *b, ptrdi
     return p;
 }
 
-/* `n_panels` panels from rows that are each contiguous: the rows are read once, in order. */
-FT_INLINE void SUFFIX(ft_pack_rows)(const int n_panels, ptrdiff_t k, const REAL *b, ptrdiff_t b_row_stride,
-                                    REAL *packed) {
+/* Rows of b that are each contiguous into the same rows of `n_panels` panels, each of k rows. */
+FT_INLINE void SUFFIX(ft_pack_rows)(const int n_panels, ptrdiff_t n_rows, ptrdiff_t k, const REAL *b,
+                                    ptrdiff_t b_row_stride, REAL *packed) {
     const ptrdiff_t panel = FT_TILE_VECTORS * LANES;
-    for (ptrdiff_t p = 0; p < k; p++)
+    for (ptrdiff_t p = 0; p < n_rows; p++)
         FT_UNROLL
         for (int v = 0; v < n_panels * FT_TILE_VECTORS; v++)
             STORE(packed + v / FT_TILE_VECTORS * k * panel + p * panel + v % FT_TILE_VECTORS * LANES,
@@ -179,25 +209,29 @@ FT_INLINE void SUFFIX(ft_pack_rows)(const int n_panels, ptrdiff_t k, const REAL 
 static void SUFFIX(ft_pack_panels)(ptrdiff_t k, ptrdiff_t n, const REAL *b, ptrdiff_t b_row_stride,
                                    ptrdiff_t b_column_stride, REAL *packed) {
     const ptrdiff_t panel = FT_TILE_VECTORS * LANES;
-    while (n > 0) {
-        ptrdiff_t width = panel;
-        if (b_column_stride == 1 && n >= 4 * panel) {
-            SUFFIX(ft_pack_rows)(4, k, b, b_row_stride, packed);
-            width = 4 * panel;
-        } else if (b_column_stride == 1 && n >= panel) {
-            SUFFIX(ft_pack_rows)(1, k, b, b_row_stride, packed);
-        } else {
-            ptrdiff_t valid = n < panel ? n : panel;
-            ptrdiff_t p = 0;
-            if (valid == panel && b_row_stride == 1)
-                p = SUFFIX(ft_pack_transposed)(k, b, b_column_stride, packed);
-            for (; p < k; p++)
-                for (ptrdiff_t j = 0; j < panel; j++)
-                    packed[p * panel + j] = j < valid ? b[p * b_row_stride + j * b_column_stride] : 0;
+    const ptrdiff_t rows_at_once = 32; /* pages of b that stay in the translation buffer meanwhile */
+    if (b_column_stride == 1) {
+        ptrdiff_t whole = n / panel;
+        for (ptrdiff_t p = 0; p < k; p += rows_at_once) {
+            ptrdiff_t n_rows = k - p < rows_at_once ? k - p : rows_at_once, j = 0;
+            for (; j + 4 <= whole; j += 4)
+                SUFFIX(ft_pack_rows)(4, n_rows, k, b + p * b_row_stride + j * panel, b_row_stride,
+                                     packed + (j * k + p) * panel);
+            for (; j < whole; j++)
+                SUFFIX(ft_pack_rows)(1, n_rows, k, b + p * b_row_stride + j * panel, b_row_stride,
+                                     packed + (j * k + p) * panel);
         }
-        n -= width;
-        b += width * b_column_stride;
-        packed += width * k;
+        n -= whole * panel;
+        b += whole * panel;
+        packed += whole * panel * k;
+    }
+    for (; n > 0; n -= panel, b += panel * b_column_stride, packed += panel * k) {
+        ptrdiff_t valid = n < panel ? n : panel, p = 0;
+        if (valid == panel && b_row_stride == 1)
+            p = SUFFIX(ft_pack_transposed)(k, b, b_column_stride, packed);
+        for (; p < k; p++)
+            for (ptrdiff_t j = 0; j < panel; j++)
+                packed[p * panel + j] = j < valid ? b[p * b_row_stride + j * b_column_stride] : 0;
     }
 }
 

@@ -13,7 +13,7 @@
 #define FT_HAS_FMA 0
 #define FT_TILE_ROWS 4
 #define FT_TILE_VECTORS 2
-#define FT_PACK_ROWS 24
+#define FT_PACK_ROWS 96
 #define FT_PACK_DEPTH 128
 #define FT_PANEL_BYTES 24576
 #include "level.h"
