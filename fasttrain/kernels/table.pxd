@@ -4,8 +4,10 @@ from libc.stdint cimport int64_t
 
 cdef extern from "simd/table.h" nogil:
     enum:
-        FT_IDENTITY, FT_RELU, FT_LEAKY_RELU, FT_TANH, FT_SIGMOID, FT_GELU, FT_SILU, FT_SOFTPLUS, FT_ELU, FT_N_ACTIVATIONS
-        FT_MATH_EXP, FT_MATH_EXPM1, FT_MATH_LOG, FT_MATH_LOG1P, FT_MATH_TANH, FT_MATH_SIGMOID, FT_MATH_ERF, FT_MATH_ERFC
+        FT_IDENTITY, FT_RELU, FT_LEAKY_RELU, FT_TANH, FT_SIGMOID, FT_GELU, FT_SILU, FT_SOFTPLUS, FT_ELU
+        FT_N_ACTIVATIONS
+        FT_MATH_EXP, FT_MATH_EXPM1, FT_MATH_LOG, FT_MATH_LOG1P, FT_MATH_TANH, FT_MATH_SIGMOID, FT_MATH_ERF
+        FT_MATH_ERFC
         FT_INT8, FT_INT16, FT_INT32, FT_INT64, FT_UINT8, FT_UINT16, FT_UINT32, FT_UINT64, FT_N_LABEL_TYPES
         FT_COUNT_LANES, FT_WEIGHT_LANES
 
@@ -18,84 +20,152 @@ cdef extern from "simd/table.h" nogil:
 
     ctypedef struct ft_ops_f32:
         Py_ssize_t tile_rows, tile_columns, pack_rows, pack_depth, block_depth
-        void (*gemm_block)(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const float* a, Py_ssize_t a_row_stride, Py_ssize_t a_column_stride,
+        void (*gemm_block)(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const float* a, Py_ssize_t a_row_stride,
+                           Py_ssize_t a_column_stride,
                            const float* b, Py_ssize_t b_row_stride, Py_ssize_t b_panel_stride,
                            float* c, Py_ssize_t c_row_stride, int accumulate, const float* bias) noexcept nogil
         void (*pack_tiles)(Py_ssize_t m, Py_ssize_t k, const float* a, Py_ssize_t a_row_stride, Py_ssize_t a_column_stride, float* packed) noexcept nogil
         void (*pack_panels)(Py_ssize_t k, Py_ssize_t n, const float* b, Py_ssize_t b_row_stride, Py_ssize_t b_column_stride, float* packed) noexcept nogil
         void (*activation_forward)(int activation, Py_ssize_t n_rows, Py_ssize_t n_columns, const float* z, Py_ssize_t z_row_stride,
+                           float* c, Py_ssize_t c_row_stride, int accumulate,
+                           const float* bias) noexcept nogil
+        void (*pack_panels)(Py_ssize_t k, Py_ssize_t n, const float* b, Py_ssize_t b_row_stride,
+                            Py_ssize_t b_column_stride, float* packed) noexcept nogil
+        void (*activation_forward)(int activation, Py_ssize_t n_rows, Py_ssize_t n_columns, const float* z,
+                                   Py_ssize_t z_row_stride,
                                    float* y, Py_ssize_t y_row_stride) noexcept nogil
-        void (*activation_backward)(int activation, Py_ssize_t n_rows, Py_ssize_t n_columns, const float* grad_y, Py_ssize_t grad_y_row_stride,
-                                    const float* saved, Py_ssize_t saved_row_stride, float* delta, Py_ssize_t delta_row_stride) noexcept nogil
-        void (*column_sums)(Py_ssize_t n_rows, Py_ssize_t n_columns, const float* x, Py_ssize_t x_row_stride, float* sums, int accumulate) noexcept nogil
+        void (*activation_backward)(int activation, Py_ssize_t n_rows, Py_ssize_t n_columns,
+                                    const float* grad_y, Py_ssize_t grad_y_row_stride,
+                                    const float* saved, Py_ssize_t saved_row_stride, float* delta,
+                                    Py_ssize_t delta_row_stride) noexcept nogil
+        void (*column_sums)(Py_ssize_t n_rows, Py_ssize_t n_columns, const float* x, Py_ssize_t x_row_stride,
+                            float* sums, int accumulate) noexcept nogil
         void (*math[8])(Py_ssize_t n, const float* x, float* y) noexcept nogil
-        void (*linear_predict)(Py_ssize_t n_rows, Py_ssize_t n_features, const float* x, Py_ssize_t x_row_stride, const float* theta, float intercept, float* z) noexcept nogil
-        void (*linear_gradient)(Py_ssize_t n_rows, Py_ssize_t n_features, const float* x, Py_ssize_t x_row_stride, const float* residual, float* grad) noexcept nogil
-        Py_ssize_t (*total_weight)(Py_ssize_t n_rows, Py_ssize_t n_classes, const int64_t* labels, const float* target, Py_ssize_t target_row_stride,
-                                   const float* class_weight, const float* row_weight, int64_t ignore_index, double* total) noexcept nogil
+        void (*linear_predict)(Py_ssize_t n_rows, Py_ssize_t n_features, const float* x,
+                               Py_ssize_t x_row_stride, const float* theta, float intercept,
+                               float* z) noexcept nogil
+        void (*linear_gradient)(Py_ssize_t n_rows, Py_ssize_t n_features, const float* x,
+                                Py_ssize_t x_row_stride, const float* residual, float* grad) noexcept nogil
+        Py_ssize_t (*total_weight)(Py_ssize_t n_rows, Py_ssize_t n_classes, const int64_t* labels,
+                                   const float* target, Py_ssize_t target_row_stride,
+                                   const float* class_weight, const float* row_weight, int64_t ignore_index,
+                                   double* total) noexcept nogil
         Py_ssize_t (*weight_sum)(Py_ssize_t n, const float* weight, double* sum) noexcept nogil
         void (*linear_flush)(Py_ssize_t n, float* part, double* sums) noexcept nogil
-        double (*linear_finish)(Py_ssize_t n, Py_ssize_t n_pieces, const double* sums, Py_ssize_t sums_row_stride, double scale, double l2,
+        double (*linear_finish)(Py_ssize_t n, Py_ssize_t n_pieces, const double* sums,
+                                Py_ssize_t sums_row_stride, double scale, double l2,
                                 const float* theta, float* grad) noexcept nogil
-        Py_ssize_t (*squared_error)(Py_ssize_t n_rows, Py_ssize_t n_columns, const float* prediction, Py_ssize_t prediction_row_stride,
-                                    const float* target, Py_ssize_t target_row_stride, const float* row_weight, double factor,
-                                    double scale, float* grad, Py_ssize_t grad_row_stride, double* value) noexcept nogil
-        Py_ssize_t (*bce_logits)(Py_ssize_t n_rows, Py_ssize_t n_columns, const float* logits, Py_ssize_t logits_row_stride,
-                                 const float* target, Py_ssize_t target_row_stride, const float* row_weight, const float* pos_weight,
-                                 double scale, float* grad, Py_ssize_t grad_row_stride, double* value) noexcept nogil
-        Py_ssize_t (*bce_probabilities)(Py_ssize_t n_rows, Py_ssize_t n_columns, const float* probability, Py_ssize_t probability_row_stride,
-                                        const float* target, Py_ssize_t target_row_stride, const float* row_weight,
-                                        double scale, float* grad, Py_ssize_t grad_row_stride, double* value) noexcept nogil
-        Py_ssize_t (*cross_entropy)(Py_ssize_t n_rows, Py_ssize_t n_classes, const float* logits, Py_ssize_t logits_row_stride,
-                                    const int64_t* labels, const float* class_weight, const float* row_weight, double label_smoothing,
-                                    int64_t ignore_index, double scale, float* grad, Py_ssize_t grad_row_stride, double* value) noexcept nogil
-        Py_ssize_t (*cross_entropy_soft)(Py_ssize_t n_rows, Py_ssize_t n_classes, const float* logits, Py_ssize_t logits_row_stride,
-                                         const float* target, Py_ssize_t target_row_stride, const float* class_weight, const float* row_weight,
-                                         double label_smoothing, double scale, float* grad, Py_ssize_t grad_row_stride, double* value) noexcept nogil
-        void (*softmax)(Py_ssize_t n_rows, Py_ssize_t n_classes, const float* x, Py_ssize_t x_row_stride, float* y, Py_ssize_t y_row_stride) noexcept nogil
-        void (*sgd_update)(Py_ssize_t n, float* param, const float* grad, float* momentum_buffer, const ft_sgd_scalars* scalars) noexcept nogil
-        void (*adam_update)(Py_ssize_t n, float* param, const float* grad, float* exp_avg, float* exp_avg_sq, const ft_adam_scalars* scalars) noexcept nogil
+        Py_ssize_t (*squared_error)(Py_ssize_t n_rows, Py_ssize_t n_columns, const float* prediction,
+                                    Py_ssize_t prediction_row_stride,
+                                    const float* target, Py_ssize_t target_row_stride,
+                                    const float* row_weight, double factor,
+                                    double scale, float* grad, Py_ssize_t grad_row_stride,
+                                    double* value) noexcept nogil
+        Py_ssize_t (*bce_logits)(Py_ssize_t n_rows, Py_ssize_t n_columns, const float* logits,
+                                 Py_ssize_t logits_row_stride,
+                                 const float* target, Py_ssize_t target_row_stride, const float* row_weight,
+                                 const float* pos_weight,
+                                 double scale, float* grad, Py_ssize_t grad_row_stride,
+                                 double* value) noexcept nogil
+        Py_ssize_t (*bce_probabilities)(Py_ssize_t n_rows, Py_ssize_t n_columns, const float* probability,
+                                        Py_ssize_t probability_row_stride,
+                                        const float* target, Py_ssize_t target_row_stride,
+                                        const float* row_weight,
+                                        double scale, float* grad, Py_ssize_t grad_row_stride,
+                                        double* value) noexcept nogil
+        Py_ssize_t (*cross_entropy)(Py_ssize_t n_rows, Py_ssize_t n_classes, const float* logits,
+                                    Py_ssize_t logits_row_stride,
+                                    const int64_t* labels, const float* class_weight,
+                                    const float* row_weight, double label_smoothing,
+                                    int64_t ignore_index, double scale, float* grad,
+                                    Py_ssize_t grad_row_stride, double* value) noexcept nogil
+        Py_ssize_t (*cross_entropy_soft)(Py_ssize_t n_rows, Py_ssize_t n_classes, const float* logits,
+                                         Py_ssize_t logits_row_stride,
+                                         const float* target, Py_ssize_t target_row_stride,
+                                         const float* class_weight, const float* row_weight,
+                                         double label_smoothing, double scale, float* grad,
+                                         Py_ssize_t grad_row_stride, double* value) noexcept nogil
+        void (*softmax)(Py_ssize_t n_rows, Py_ssize_t n_classes, const float* x, Py_ssize_t x_row_stride,
+                        float* y, Py_ssize_t y_row_stride) noexcept nogil
+        void (*sgd_update)(Py_ssize_t n, float* param, const float* grad, float* momentum_buffer,
+                           const ft_sgd_scalars* scalars) noexcept nogil
+        void (*adam_update)(Py_ssize_t n, float* param, const float* grad, float* exp_avg, float* exp_avg_sq,
+                            const ft_adam_scalars* scalars) noexcept nogil
         double (*sum_squares)(Py_ssize_t n, const float* x) noexcept nogil
 
     ctypedef struct ft_ops_f64:
         Py_ssize_t tile_rows, tile_columns, pack_rows, pack_depth, block_depth
-        void (*gemm_block)(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const double* a, Py_ssize_t a_row_stride, Py_ssize_t a_column_stride,
+        void (*gemm_block)(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const double* a,
+                           Py_ssize_t a_row_stride, Py_ssize_t a_column_stride,
                            const double* b, Py_ssize_t b_row_stride, Py_ssize_t b_panel_stride,
                            double* c, Py_ssize_t c_row_stride, int accumulate, const double* bias) noexcept nogil
         void (*pack_tiles)(Py_ssize_t m, Py_ssize_t k, const double* a, Py_ssize_t a_row_stride, Py_ssize_t a_column_stride, double* packed) noexcept nogil
         void (*pack_panels)(Py_ssize_t k, Py_ssize_t n, const double* b, Py_ssize_t b_row_stride, Py_ssize_t b_column_stride, double* packed) noexcept nogil
         void (*activation_forward)(int activation, Py_ssize_t n_rows, Py_ssize_t n_columns, const double* z, Py_ssize_t z_row_stride,
+                           double* c, Py_ssize_t c_row_stride, int accumulate,
+                           const double* bias) noexcept nogil
+        void (*pack_panels)(Py_ssize_t k, Py_ssize_t n, const double* b, Py_ssize_t b_row_stride,
+                            Py_ssize_t b_column_stride, double* packed) noexcept nogil
+        void (*activation_forward)(int activation, Py_ssize_t n_rows, Py_ssize_t n_columns, const double* z,
+                                   Py_ssize_t z_row_stride,
                                    double* y, Py_ssize_t y_row_stride) noexcept nogil
-        void (*activation_backward)(int activation, Py_ssize_t n_rows, Py_ssize_t n_columns, const double* grad_y, Py_ssize_t grad_y_row_stride,
-                                    const double* saved, Py_ssize_t saved_row_stride, double* delta, Py_ssize_t delta_row_stride) noexcept nogil
-        void (*column_sums)(Py_ssize_t n_rows, Py_ssize_t n_columns, const double* x, Py_ssize_t x_row_stride, double* sums, int accumulate) noexcept nogil
+        void (*activation_backward)(int activation, Py_ssize_t n_rows, Py_ssize_t n_columns,
+                                    const double* grad_y, Py_ssize_t grad_y_row_stride,
+                                    const double* saved, Py_ssize_t saved_row_stride, double* delta,
+                                    Py_ssize_t delta_row_stride) noexcept nogil
+        void (*column_sums)(Py_ssize_t n_rows, Py_ssize_t n_columns, const double* x,
+                            Py_ssize_t x_row_stride, double* sums, int accumulate) noexcept nogil
         void (*math[8])(Py_ssize_t n, const double* x, double* y) noexcept nogil
-        void (*linear_predict)(Py_ssize_t n_rows, Py_ssize_t n_features, const double* x, Py_ssize_t x_row_stride, const double* theta, double intercept, double* z) noexcept nogil
-        void (*linear_gradient)(Py_ssize_t n_rows, Py_ssize_t n_features, const double* x, Py_ssize_t x_row_stride, const double* residual, double* grad) noexcept nogil
-        Py_ssize_t (*total_weight)(Py_ssize_t n_rows, Py_ssize_t n_classes, const int64_t* labels, const double* target, Py_ssize_t target_row_stride,
-                                   const double* class_weight, const double* row_weight, int64_t ignore_index, double* total) noexcept nogil
+        void (*linear_predict)(Py_ssize_t n_rows, Py_ssize_t n_features, const double* x,
+                               Py_ssize_t x_row_stride, const double* theta, double intercept,
+                               double* z) noexcept nogil
+        void (*linear_gradient)(Py_ssize_t n_rows, Py_ssize_t n_features, const double* x,
+                                Py_ssize_t x_row_stride, const double* residual, double* grad) noexcept nogil
+        Py_ssize_t (*total_weight)(Py_ssize_t n_rows, Py_ssize_t n_classes, const int64_t* labels,
+                                   const double* target, Py_ssize_t target_row_stride,
+                                   const double* class_weight, const double* row_weight,
+                                   int64_t ignore_index, double* total) noexcept nogil
         Py_ssize_t (*weight_sum)(Py_ssize_t n, const double* weight, double* sum) noexcept nogil
         void (*linear_flush)(Py_ssize_t n, double* part, double* sums) noexcept nogil
-        double (*linear_finish)(Py_ssize_t n, Py_ssize_t n_pieces, const double* sums, Py_ssize_t sums_row_stride, double scale, double l2,
+        double (*linear_finish)(Py_ssize_t n, Py_ssize_t n_pieces, const double* sums,
+                                Py_ssize_t sums_row_stride, double scale, double l2,
                                 const double* theta, double* grad) noexcept nogil
-        Py_ssize_t (*squared_error)(Py_ssize_t n_rows, Py_ssize_t n_columns, const double* prediction, Py_ssize_t prediction_row_stride,
-                                    const double* target, Py_ssize_t target_row_stride, const double* row_weight, double factor,
-                                    double scale, double* grad, Py_ssize_t grad_row_stride, double* value) noexcept nogil
-        Py_ssize_t (*bce_logits)(Py_ssize_t n_rows, Py_ssize_t n_columns, const double* logits, Py_ssize_t logits_row_stride,
-                                 const double* target, Py_ssize_t target_row_stride, const double* row_weight, const double* pos_weight,
-                                 double scale, double* grad, Py_ssize_t grad_row_stride, double* value) noexcept nogil
-        Py_ssize_t (*bce_probabilities)(Py_ssize_t n_rows, Py_ssize_t n_columns, const double* probability, Py_ssize_t probability_row_stride,
-                                        const double* target, Py_ssize_t target_row_stride, const double* row_weight,
-                                        double scale, double* grad, Py_ssize_t grad_row_stride, double* value) noexcept nogil
-        Py_ssize_t (*cross_entropy)(Py_ssize_t n_rows, Py_ssize_t n_classes, const double* logits, Py_ssize_t logits_row_stride,
-                                    const int64_t* labels, const double* class_weight, const double* row_weight, double label_smoothing,
-                                    int64_t ignore_index, double scale, double* grad, Py_ssize_t grad_row_stride, double* value) noexcept nogil
-        Py_ssize_t (*cross_entropy_soft)(Py_ssize_t n_rows, Py_ssize_t n_classes, const double* logits, Py_ssize_t logits_row_stride,
-                                         const double* target, Py_ssize_t target_row_stride, const double* class_weight, const double* row_weight,
-                                         double label_smoothing, double scale, double* grad, Py_ssize_t grad_row_stride, double* value) noexcept nogil
-        void (*softmax)(Py_ssize_t n_rows, Py_ssize_t n_classes, const double* x, Py_ssize_t x_row_stride, double* y, Py_ssize_t y_row_stride) noexcept nogil
-        void (*sgd_update)(Py_ssize_t n, double* param, const double* grad, double* momentum_buffer, const ft_sgd_scalars* scalars) noexcept nogil
-        void (*adam_update)(Py_ssize_t n, double* param, const double* grad, double* exp_avg, double* exp_avg_sq, const ft_adam_scalars* scalars) noexcept nogil
+        Py_ssize_t (*squared_error)(Py_ssize_t n_rows, Py_ssize_t n_columns, const double* prediction,
+                                    Py_ssize_t prediction_row_stride,
+                                    const double* target, Py_ssize_t target_row_stride,
+                                    const double* row_weight, double factor,
+                                    double scale, double* grad, Py_ssize_t grad_row_stride,
+                                    double* value) noexcept nogil
+        Py_ssize_t (*bce_logits)(Py_ssize_t n_rows, Py_ssize_t n_columns, const double* logits,
+                                 Py_ssize_t logits_row_stride,
+                                 const double* target, Py_ssize_t target_row_stride,
+                                 const double* row_weight, const double* pos_weight,
+                                 double scale, double* grad, Py_ssize_t grad_row_stride,
+                                 double* value) noexcept nogil
+        Py_ssize_t (*bce_probabilities)(Py_ssize_t n_rows, Py_ssize_t n_columns, const double* probability,
+                                        Py_ssize_t probability_row_stride,
+                                        const double* target, Py_ssize_t target_row_stride,
+                                        const double* row_weight,
+                                        double scale, double* grad, Py_ssize_t grad_row_stride,
+                                        double* value) noexcept nogil
+        Py_ssize_t (*cross_entropy)(Py_ssize_t n_rows, Py_ssize_t n_classes, const double* logits,
+                                    Py_ssize_t logits_row_stride,
+                                    const int64_t* labels, const double* class_weight,
+                                    const double* row_weight, double label_smoothing,
+                                    int64_t ignore_index, double scale, double* grad,
+                                    Py_ssize_t grad_row_stride, double* value) noexcept nogil
+        Py_ssize_t (*cross_entropy_soft)(Py_ssize_t n_rows, Py_ssize_t n_classes, const double* logits,
+                                         Py_ssize_t logits_row_stride,
+                                         const double* target, Py_ssize_t target_row_stride,
+                                         const double* class_weight, const double* row_weight,
+                                         double label_smoothing, double scale, double* grad,
+                                         Py_ssize_t grad_row_stride, double* value) noexcept nogil
+        void (*softmax)(Py_ssize_t n_rows, Py_ssize_t n_classes, const double* x, Py_ssize_t x_row_stride,
+                        double* y, Py_ssize_t y_row_stride) noexcept nogil
+        void (*sgd_update)(Py_ssize_t n, double* param, const double* grad, double* momentum_buffer,
+                           const ft_sgd_scalars* scalars) noexcept nogil
+        void (*adam_update)(Py_ssize_t n, double* param, const double* grad, double* exp_avg,
+                            double* exp_avg_sq, const ft_adam_scalars* scalars) noexcept nogil
         double (*sum_squares)(Py_ssize_t n, const double* x) noexcept nogil
 
     ctypedef struct ft_table:
@@ -103,10 +173,14 @@ cdef extern from "simd/table.h" nogil:
         int vector_bytes
         ft_ops_f32 f32
         ft_ops_f64 f64
-        Py_ssize_t (*confusion_counts)(Py_ssize_t n, int true_type, const void* y_true, int pred_type, const void* y_pred,
-                                       int64_t first_label, Py_ssize_t n_classes, int64_t* counts, int64_t* scratch) noexcept nogil
-        Py_ssize_t (*confusion_weights)(Py_ssize_t n, int true_type, const void* y_true, int pred_type, const void* y_pred,
-                                        int64_t first_label, Py_ssize_t n_classes, int weight_is_double, const void* sample_weight,
+        Py_ssize_t (*confusion_counts)(Py_ssize_t n, int true_type, const void* y_true, int pred_type,
+                                       const void* y_pred,
+                                       int64_t first_label, Py_ssize_t n_classes, int64_t* counts,
+                                       int64_t* scratch) noexcept nogil
+        Py_ssize_t (*confusion_weights)(Py_ssize_t n, int true_type, const void* y_true, int pred_type,
+                                        const void* y_pred,
+                                        int64_t first_label, Py_ssize_t n_classes, int weight_is_double,
+                                        const void* sample_weight,
                                         double* sums, double* scratch) noexcept nogil
 
     const ft_table* const ft_level_v2

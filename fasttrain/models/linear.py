@@ -194,7 +194,7 @@ class LinearRegression(Regressor, _Linear):
     >>> import fasttrain
     >>> X = np.array([[1.0, 1.0], [1.0, 2.0], [2.0, 2.0], [2.0, 3.0]])
     >>> model = fasttrain.LinearRegression().fit(X, X @ [1.0, 2.0] + 3.0)
-    >>> bool(np.allclose(model.coef_, [1.0, 2.0])), round(model.intercept_, 6)
+    >>> bool(np.allclose(model.coef_, [1.0, 2.0])), round(float(model.intercept_), 6)
     (True, 3.0)
     """
 

@@ -450,7 +450,8 @@ class MLPClassifier(Classifier, _MLP):
     >>> from fasttrain.data import load_digits, train_test_split
     >>> X, y = load_digits(return_X_y=True)
     >>> X_train, X_test, y_train, y_test = train_test_split(X / 16, y, stratify=y, random_state=0)
-    >>> model = fasttrain.MLPClassifier((64,), learning_rate_init=0.01, max_iter=60, random_state=0)
+    >>> options = {"batch_size": 32, "learning_rate_init": 0.005, "random_state": 0}
+    >>> model = fasttrain.MLPClassifier((64,), **options)
     >>> model.fit(X_train, y_train).score(X_test, y_test) > 0.95
     True
     """

@@ -205,9 +205,9 @@ def test_empty(shape):
 def test_bad_arguments():
     z = np.linspace(-1, 1, 12).reshape(3, 4)
     before = z.copy()
-    with pytest.raises(ValueError, match="activation must be one of 'identity', 'relu', .*got 'swish'"):
+    with pytest.raises(ValueError, match=r"activation must be one of 'identity', 'relu', .*got 'swish'"):
         forward(z, "swish")
-    with pytest.raises(TypeError, match="activation must be one of .*got 3"):
+    with pytest.raises(TypeError, match=r"activation must be one of .*got 3"):
         forward(z, 3)
     with pytest.raises(ValueError, match=r"z must have 2 dimension\(s\), got shape \(12,\)"):
         forward(z.ravel(), "relu")

@@ -117,7 +117,10 @@ def test_matmul_passes_on_nan_and_infinity():
     ("call", "error", "message"),
     [
         (lambda a: kernels.matmul(a.tolist(), a), TypeError, "a must be a numpy.ndarray, got list"),
-        (lambda a: kernels.matmul(a, a.astype(np.float32)), TypeError, "b must have the dtype of a, float64, got float32"),
+        (
+            lambda a: kernels.matmul(a, a.astype(np.float32)), TypeError,
+            "b must have the dtype of a, float64, got float32",
+        ),
         (lambda a: kernels.matmul(a.astype(int), a), TypeError, "a must have dtype float32 or float64, got int64"),
         (lambda a: kernels.matmul(a[0], a), ValueError, r"a must have 2 dimension\(s\), got shape \(4,\)"),
         (lambda a: kernels.matmul(a, a[:3]), ValueError, r"a \(4, 4\) and b \(3, 4\) do not fit"),
@@ -231,7 +234,9 @@ def test_dense_layer_fills_what_it_is_given(dtype):
 def test_dense_layer_without_rows():
     out = kernels.dense_forward(np.ones((0, 3)), np.ones((3, 2)), np.ones(2), activation="tanh")
     assert out.shape == (0, 2)
-    grad_x, grad_weight, grad_bias = kernels.dense_backward(out, np.ones((0, 3)), np.ones((3, 2)), out, activation="tanh")
+    grad_x, grad_weight, grad_bias = kernels.dense_backward(
+        out, np.ones((0, 3)), np.ones((3, 2)), out, activation="tanh"
+    )
     assert grad_x.shape == (0, 3)
     np.testing.assert_array_equal(grad_weight, np.zeros((3, 2)))
     np.testing.assert_array_equal(grad_bias, np.zeros(2))
