@@ -10,7 +10,9 @@ _SUBMODULES = (
     "data", "exceptions", "kernels", "losses", "metrics", "models", "nn", "optim", "plots",
 )  # fmt: skip
 
-__all__ = ["__version__", "get_num_threads", "num_threads", "set_num_threads", "show_config", *_MODELS, *_SUBMODULES]
+__all__ = [
+    "__version__", "get_num_threads", "num_threads", "set_num_threads", "show_config", *_MODELS, *_SUBMODULES,
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

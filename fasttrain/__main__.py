@@ -8,6 +8,10 @@ import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fasttrain.models import MLPClassifier
 
 
 def _positive(text: str) -> int:
@@ -35,51 +39,61 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser(
         "demo",
         help="train a network on handwritten digits and evaluate it",
-        description="Train a network on the embedded 8x8 handwritten digits with a training, a validation and "
-        "a test set; print the test report; draw the learning curve and the confusion matrix.",
+        description="Train a network on the embedded 8x8 handwritten digits with a training, a validation "
+        "and a test set; print the test report; draw the learning curve and the confusion matrix.",
     )
-    demo.add_argument("--seed", type=_seed, default=0, help="of the split, the first weights and the shuffles")
-    demo.add_argument("--epochs", type=_positive, default=40, help="passes over the training set (default 40)")
-    demo.add_argument("--hidden", type=_positive, nargs="*", default=[128], help="hidden layers (default 128)")
+    demo.add_argument("--seed", type=_seed, default=0, help="of the split, the weights and the shuffles")
+    demo.add_argument("--epochs", type=_positive, default=40, help="passes over the training set (40)")
+    demo.add_argument("--hidden", type=_positive, nargs="*", default=[128], help="hidden layers (128)")
     demo.add_argument(
         "--output",
         type=Path,
         default=Path("fasttrain-demo"),
         metavar="DIR",
-        help="folder for the pictures (default ./fasttrain-demo)",
+        help="folder for the pictures (./fasttrain-demo)",
     )
     commands.add_parser("info", help="print the CPU level, the threads, the compiler and the versions")
     return parser
 
 
-def _demo(seed: int, epochs: int, hidden: Sequence[int], output: Path) -> None:
+def _digits(seed: int) -> list[Any]:
+    """Images with pixels in [0, 1], and digits, each in three parts: to train, to validate and to test."""
     from fasttrain.data import load_digits, train_validation_test_split
-    from fasttrain.exceptions import ConvergenceWarning, exception_class
-    from fasttrain.metrics import classification_report, confusion_matrix
-    from fasttrain.models import MLPClassifier
 
-    start = time.perf_counter()
     images, digits = load_digits(return_X_y=True)
     X = (images / 16).astype("float32")
-    X_train, X_val, X_test, y_train, y_val, y_test = train_validation_test_split(
-        X, digits, stratify=digits, random_state=seed
-    )
-    print(
-        f"Handwritten digits, {X.shape[1]} pixels each: {len(X_train)} to train, {len(X_val)} to validate, "
-        f"{len(X_test)} to test."
-    )
-    sizes = " - ".join(str(size) for size in (X.shape[1], *hidden, 10))
-    print(f"Training a network of {sizes} units with Adam, batches of 32 rows:")
-    model = MLPClassifier(
+    parts: list[Any] = train_validation_test_split(X, digits, stratify=digits, random_state=seed)
+    return parts
+
+
+def _model(seed: int, epochs: int, hidden: Sequence[int], *, verbose: bool) -> MLPClassifier:
+    from fasttrain.models import MLPClassifier
+
+    return MLPClassifier(
         tuple(hidden),
         batch_size=32,
         learning_rate_init=0.005,
         max_iter=epochs,
         n_iter_no_change=epochs,
         random_state=seed,
-        verbose=True,
+        verbose=verbose,
         n_threads=1,  # batches this small leave nothing for a second core
     )
+
+
+def _demo(seed: int, epochs: int, hidden: Sequence[int], output: Path) -> None:
+    from fasttrain.exceptions import ConvergenceWarning, exception_class
+    from fasttrain.metrics import classification_report, confusion_matrix
+
+    start = time.perf_counter()
+    X_train, X_val, X_test, y_train, y_val, y_test = _digits(seed)
+    print(
+        f"Handwritten digits, {X_train.shape[1]} pixels each: {len(X_train)} to train, {len(X_val)} to "
+        f"validate, {len(X_test)} to test."
+    )
+    sizes = " - ".join(str(size) for size in (X_train.shape[1], *hidden, 10))
+    print(f"Training a network of {sizes} units with Adam, batches of 32 rows:")
+    model = _model(seed, epochs, hidden, verbose=True)
     with warnings.catch_warnings():
         # the number of epochs is meant as it is
         warnings.simplefilter("ignore", exception_class(ConvergenceWarning))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["confusion_matrix", "learning_curve"]
 
@@ -108,7 +108,7 @@ def learning_curve(
 
 def confusion_matrix(
     matrix: ArrayLike,
-    labels: Sequence[Any] | None = None,
+    labels: Sequence[Any] | NDArray[Any] | None = None,
     *,
     title: str = "Confusion matrix",
     ax: Any = None,

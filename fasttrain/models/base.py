@@ -25,6 +25,8 @@ _PRIVATE_FITTED = ("_engine", "_history", "_labels", "_one_output")
 class Estimator:
     """What all estimators share: parameters, representation, checks of X."""
 
+    n_features_in_: int
+    feature_names_in_: NDArray[Any]
     _multi_output: ClassVar[bool] = False
 
     # ---- parameters -----------------------------------------------------------------------------------
@@ -125,6 +127,10 @@ class Estimator:
             described["feature_names_in_"] = names
         return array, described
 
+    def _described(self) -> dict[str, Any]:
+        """The attributes of the fitted model that describe the columns of X."""
+        return {key: vars(self)[key] for key in ("n_features_in_", "feature_names_in_") if key in vars(self)}
+
     def _check_X(
         self, X: ArrayLike, *, described: dict[str, Any] | None = None, dtype: Any = None, name: str = "X"
     ) -> NDArray[Any]:
@@ -133,9 +139,7 @@ class Estimator:
         `described` stands in for the estimator's own attributes while it is being fitted.
         """
         if described is None:
-            described = {
-                key: vars(self)[key] for key in ("n_features_in_", "feature_names_in_") if key in vars(self)
-            }
+            described = self._described()
             dtype = vars(self)["_engine"].network.dtype
         check_feature_names(type(self).__name__, feature_names(X), described.get("feature_names_in_"))
         array = as_features(X, dtype=dtype, name=name)

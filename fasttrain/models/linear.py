@@ -27,6 +27,14 @@ _SCHEDULES = ("constant", "invscaling", "adaptive")
 class _Linear(Estimator):
     """What both linear models share: the settings of the iterative solvers, and the coefficients."""
 
+    loss_: float
+    best_loss_: float
+    loss_curve_: list[float]
+    validation_scores_: list[float] | None
+    validation_loss_curve_: list[float] | None
+    best_validation_score_: float | None
+    n_iter_: int
+    t_: int
     _engine: Engine
     fit_intercept: bool
     solver: str
@@ -67,7 +75,7 @@ class _Linear(Estimator):
     ) -> History:
         n_rows = X.shape[0]
         if isinstance(self.batch_size, str):
-            batch_size = _auto_batch_size(n_rows, weights is not None)
+            batch_size = min(200, n_rows) if weights is None else n_rows
         else:
             batch_size = check.clip_batch_size(int(self.batch_size), n_rows)
         rate = float(self.learning_rate_init)
@@ -90,7 +98,9 @@ class _Linear(Estimator):
             max_iter=int(self.max_iter),
             tol=float(self.tol),
             n_iter_no_change=int(self.n_iter_no_change),
-            learning_rate=LearningRate(self.learning_rate, rate, minimum=rate / 100, factor=2.0, fresh_start=True),
+            learning_rate=LearningRate(
+                self.learning_rate, rate, minimum=rate / 100, factor=2.0, fresh_start=True
+            ),
             verbose=self.verbose,
             n_threads=self.n_threads,
         )
@@ -105,7 +115,7 @@ class _Linear(Estimator):
             return Engine(network_settings)
         if not self._engine.is_like(network_settings):
             raise ValueError(
-                "X and y must have the features and outputs of the previous fit for warm_start to go on from it"
+                "X and y must have the dtype, features and outputs of the previous fit for warm_start"
             )
         engine = self._engine.copy_network()
         if not self.fit_intercept:
@@ -114,7 +124,7 @@ class _Linear(Estimator):
 
     def _layer(self, name: str) -> tuple[Array, Array]:
         if "_engine" not in vars(self):
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r} before it is fitted")
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r} before it is fitted")
         network = self._engine.network
         return network.weights[0].T, network.biases[0]
 
@@ -122,10 +132,6 @@ class _Linear(Estimator):
         self._check_fitted()
         logits: Array = self._engine.network.decision(self._check_X(X), n_threads=self.n_threads)
         return logits
-
-
-def _auto_batch_size(n_rows: int, weighted: bool) -> int:
-    return n_rows if weighted or n_rows <= 1000 else 200
 
 
 class LinearRegression(Regressor, _Linear):
@@ -148,8 +154,8 @@ class LinearRegression(Regressor, _Linear):
         to a hundredth.
     learning_rate_init : float, default=0.05
     batch_size : int or "auto", default="auto"
-        Rows of a mini-batch.  "auto" is all rows if there are at most 1,000 or if they are weighted, else
-        200.
+        Rows of a mini-batch.  "auto" is min(200, n_rows), and all rows if they are weighted: a batch is
+        divided by its own weight, so that small ones would not have the objective's minimum on average.
     max_iter : int, default=1000
         Epochs at most.
     tol : float, default=1e-6
@@ -354,8 +360,8 @@ def least_squares(
 ) -> tuple[Array, Array, int, Array]:
     """Weighted least squares of least norm, in float64.
 
-    X (n_rows, n_features) and y (n_rows, n_outputs) give coef (n_features, n_outputs), intercept (n_outputs,),
-    the rank and the singular values of the centred X.
+    X (n_rows, n_features) and y (n_rows, n_outputs) give coef (n_features, n_outputs), intercept
+    (n_outputs,), the rank and the singular values of the centred X.
 
     The rows are taken in blocks: each is centred, put below the triangle R of the blocks before it, and
     reduced to a new R.  R has the singular values of the whole and the same solutions, so memory for a few
@@ -392,7 +398,7 @@ def least_squares(
             rows *= np.sqrt(weights[start : start + block_rows])[:, np.newaxis]
         triangle = np.vstack([triangle, rows])
         if triangle.shape[0] > n_columns:
-            triangle = np.linalg.qr(triangle, mode="r")
+            triangle = np.asarray(np.linalg.qr(triangle, mode="r"))
     if rcond is None:
         rcond = np.finfo(np.float64).eps * max(n_rows, n_features)
         if X.dtype == np.float32:
@@ -422,8 +428,8 @@ class LogisticRegression(Classifier, _Linear):
         "adaptive" halves the learning rate each time that training stalls, down to a hundredth.
     learning_rate_init : float, default=0.05
     batch_size : int or "auto", default="auto"
-        Rows of a mini-batch.  "auto" is all rows if there are at most 1,000 or if they are weighted, else
-        200.
+        Rows of a mini-batch.  "auto" is min(200, n_rows), and all rows if they are weighted: a batch is
+        divided by its own weight, so that small ones would not have the objective's minimum on average.
     max_iter : int, default=1000
         Epochs at most.
     tol : float, default=1e-6

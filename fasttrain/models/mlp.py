@@ -101,6 +101,17 @@ def _documented(cls: type) -> type:
 class _MLP(Estimator):
     """What both perceptrons share."""
 
+    loss_: float
+    best_loss_: float | None
+    loss_curve_: list[float]
+    validation_scores_: list[float] | None
+    validation_loss_curve_: list[float] | None
+    best_validation_score_: float | None
+    n_iter_: int
+    t_: int
+    n_layers_: int
+    n_outputs_: int
+    out_activation_: str
     _engine: Engine
     _history: History
 
@@ -209,7 +220,9 @@ class _MLP(Estimator):
         check.check_number(self.tol, "tol", open_low=True, open_high=True)
         check.check_verbose(self.verbose)
         check.check_number(self.momentum, "momentum", 0, 1)
-        check.check_number(self.validation_fraction, "validation_fraction", 0, 1, open_low=True, open_high=True)
+        check.check_number(
+            self.validation_fraction, "validation_fraction", 0, 1, open_low=True, open_high=True
+        )
         check.check_number(self.beta_1, "beta_1", 0, 1, open_high=True)
         check.check_number(self.beta_2, "beta_2", 0, 1, open_high=True)
         check.check_number(self.epsilon, "epsilon", 0, open_low=True, open_high=True)
@@ -295,9 +308,7 @@ class _MLP(Estimator):
             labels = self._first_labels(y, classes)
         else:
             X = self._check_X(X)
-            described = {
-                name: vars(self)[name] for name in ("n_features_in_", "feature_names_in_") if name in vars(self)
-            }
+            described = self._described()
             y = self._check_y(y, X, "y")
             labels = self._next_labels(y, incremental=incremental)
         target = labels.target(y, X.dtype, "y")
@@ -399,7 +410,7 @@ class _MLP(Estimator):
         train_weights, weights = (None, None) if weights is None else (parts[4], parts[5])
         return parts[0], parts[2], train_weights, self._validation(labels, parts[1], parts[3], weights)
 
-    # ---- what was learned -----------------------------------------------------------------------------------
+    # ---- what was learned ---------------------------------------------------------------------------------
 
     def _decision(self, X: ArrayLike) -> Array:
         self._check_fitted()
@@ -408,7 +419,7 @@ class _MLP(Estimator):
 
     def _layers(self, name: str) -> Any:
         if "_engine" not in vars(self):
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r} before it is fitted")
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r} before it is fitted")
         return self._engine.network
 
     @property
@@ -450,8 +461,7 @@ class MLPClassifier(Classifier, _MLP):
     >>> from fasttrain.data import load_digits, train_test_split
     >>> X, y = load_digits(return_X_y=True)
     >>> X_train, X_test, y_train, y_test = train_test_split(X / 16, y, stratify=y, random_state=0)
-    >>> options = {"batch_size": 32, "learning_rate_init": 0.005, "random_state": 0}
-    >>> model = fasttrain.MLPClassifier((64,), **options)
+    >>> model = fasttrain.MLPClassifier((64,), learning_rate_init=0.01, tol=0.001, random_state=0)
     >>> model.fit(X_train, y_train).score(X_test, y_test) > 0.95
     True
     """

@@ -40,7 +40,7 @@ class Engine:
         return copy
 
     def set_trainer(self, settings: dict[str, Any], *, keep_state: bool = False) -> None:
-        """A new trainer; with `keep_state` the old one, or its state where the optimizer is still the same."""
+        """A new trainer; with `keep_state` the old one, or its state if the optimizer is the same."""
         state = None
         if keep_state and self.trainer is not None and self._trainer_settings is not None:
             old = self._trainer_settings
@@ -53,6 +53,8 @@ class Engine:
         self.trainer = nn.Trainer(self.network, **settings)
         self._trainer_settings = settings
         if state is not None:
+            if settings["learning_rate"] != old["learning_rate"]:
+                state["learning_rate"] = settings["learning_rate"]
             self.trainer.load_state_dict(state)
 
     def drop_trainer(self) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 import fasttrain
 
-estimator_checks = pytest.importorskip("sklearn.utils.estimator_checks", reason="scikit-learn is not installed")
+estimator_checks = pytest.importorskip("sklearn.utils.estimator_checks", reason="needs scikit-learn")
 
 ESTIMATORS = [
     fasttrain.LinearRegression(),
