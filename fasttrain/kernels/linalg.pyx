@@ -252,7 +252,10 @@ cdef int _multiply(cnp.ndarray a, Py_ssize_t a_rows, Py_ssize_t a_row_stride, Py
     cdef Py_ssize_t c_columns = b_columns
     if a_rows == 0 or b_columns == 0:
         return 0
-    if b_columns == 1 and a_row_stride == 1 and out_stride == 1 and bias is None:
+    if (
+        b_columns == 1 and a_row_stride == 1 and out_stride == 1 and bias is None
+        and (after.pre_activation == NULL or after.pre_activation_stride == 1)
+    ):
         # a column is the transpose of a row: a is then read along its contiguous side
         a_data, b_data = b_data, a_data
         a_rows, c_columns = 1, a_rows

@@ -247,3 +247,13 @@ def test_bias_gradient_of_many_rows_keeps_its_digits():
     grad = rng.random((20_000, 3)).astype(np.float32)
     _, _, grad_bias = kernels.dense_backward(grad, np.ones((20_000, 1), np.float32), np.ones((1, 3), np.float32))
     np.testing.assert_allclose(grad_bias, grad.sum(axis=0, dtype=np.float64), rtol=1e-6)
+
+
+def test_pre_activation_of_one_column_may_have_rows_that_lie_apart():
+    # one column of a product with a transposed x is computed as a row; its pre-activation is then a column still
+    x = np.asfortranarray(np.arange(12.0).reshape(4, 3))
+    frame = np.full((4, 2), 7.0)
+    result = kernels.dense_forward(x, np.ones((3, 1)), None, activation="relu", pre_activation=frame[:, :1])
+    np.testing.assert_array_equal(result[:, 0], x.sum(axis=1))
+    np.testing.assert_array_equal(frame[:, 0], x.sum(axis=1))
+    np.testing.assert_array_equal(frame[:, 1], 7.0)
