@@ -803,3 +803,20 @@ def test_any_shape(name, dtype, n_rows, n_columns, reduction, weighted, seed):
     prediction, target = _inputs(name, rng, (n_rows, n_columns), dtype)
     weight = rng.uniform(0.1, 2.0, n_rows).astype(dtype) if weighted else None
     _check_against_twin(name, prediction, target, sample_weight=weight, reduction=reduction)
+
+
+@pytest.mark.parametrize("n_classes", [2, 40])
+def test_a_label_without_weight_and_without_probability_adds_nothing(n_classes):
+    # smoothing of 1 takes all weight off the label, and 0 times an infinite loss is 0
+    logits = np.zeros((1, n_classes))
+    logits[0, 1] = -np.inf
+    class_weight = np.ones(n_classes)
+    class_weight[1] = 0.0
+    value, _ = kernels.cross_entropy_value_and_grad(
+        logits, np.array([1]), label_smoothing=1.0, class_weight=class_weight, reduction="sum"
+    )
+    assert value == pytest.approx((n_classes - 1) / n_classes * np.log(n_classes - 1), rel=1e-15, abs=0)
+    value, _ = kernels.cross_entropy_value_and_grad(
+        logits, np.array([1]), label_smoothing=1.0, reduction="sum"
+    )
+    assert value == np.inf

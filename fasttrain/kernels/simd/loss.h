@@ -380,7 +380,8 @@ FT_INLINE void SUFFIX(ft_softmax_group)(int kind, ptrdiff_t n, ptrdiff_t n_class
     excess += others;
     if (kind != FT_SOFTMAX) {
         VEC log_sum = SUFFIX(ft_vec_log1p)(excess);
-        VEC loss = hard * (log_sum + depth);
+        /* 0 log 0 is 0 */
+        VEC loss = hard * (log_sum + KEEP(hard != zero, depth));
         if (shared)
             loss += mass * log_sum + mixed;
         SUFFIX(ft_sums_add)(sums, KEEP(used, weight * loss));
@@ -468,9 +469,11 @@ FT_INLINE ptrdiff_t SUFFIX(ft_cross_entropy_rows)(int kind, ptrdiff_t n_rows, pt
         }
         STORE(log_sum, SUFFIX(ft_vec_log1p)(LOAD(log_sum)));
         for (ptrdiff_t lane = 0; lane < n; lane++)
-            if (label[lane] >= 0)
-                losses[lane] = (REAL)(weight[lane] * (hard[lane] * (log_sum[lane] + rows[lane].depth) +
+            if (label[lane] >= 0) {
+                const double depth = hard[lane] != 0 ? rows[lane].depth : 0; /* 0 log 0 is 0 */
+                losses[lane] = (REAL)(weight[lane] * (hard[lane] * (log_sum[lane] + depth) +
                                                       (rows[lane].mass * log_sum[lane] + rows[lane].mixed)));
+            }
         SUFFIX(ft_sums_add)(&sums, LOAD(losses));
     }
     if (kind == FT_SOFT && ANY(bad))
