@@ -35,7 +35,8 @@ def linear_value_and_grad(
     elif loss == "binary_cross_entropy":
         if not ((y >= 0) & (y <= 1)).all():
             raise ValueError("y must be from 0 to 1")
-        losses = np.logaddexp(0, scores) - y * scores
+        # softplus(z) - y z, without the difference
+        losses = y * np.logaddexp(0, -scores) + (1 - y) * np.logaddexp(0, scores)
         exp = np.exp(-np.abs(scores))
         residual = np.where(scores >= 0, 1, exp) / (1 + exp) - y
     elif loss == "cross_entropy":

@@ -20,11 +20,20 @@ def _rows(array: _Array) -> _Array:
     return array[:, np.newaxis] if array.ndim == 1 else array
 
 
-def _finish(losses: _Array, slopes: _Array, divisor: float, prediction: _Array, grad: _Grad) -> _Result:
-    """Value and gradient of the losses of rows or elements, and of their slopes."""
+def _finish(
+    losses: _Array,
+    slopes: _Array,
+    divisor: float,
+    prediction: _Array,
+    grad: _Grad,
+    ignored: _Array | None = None,
+) -> _Result:
+    """Value and gradient of the losses of rows or elements, and of their slopes; 0 in the rows ignored."""
     with np.errstate(divide="ignore", invalid="ignore"):
         value = float(np.divide(np.sum(losses), divisor))
-        slopes = np.where(slopes == 0.0, 0.0, slopes / divisor)
+        slopes = np.divide(slopes, divisor)
+    if ignored is not None:
+        slopes[ignored] = 0.0
     if grad is False:
         return value, None
     if grad is None:
@@ -138,6 +147,7 @@ def cross_entropy_value_and_grad(
     z = np.asarray(logits, dtype=np.float64)
     w = np.ones(n_classes) if class_weight is None else np.asarray(class_weight, dtype=np.float64)
     s = np.ones(n_rows) if sample_weight is None else np.array(sample_weight, dtype=np.float64)
+    kept = np.ones(n_rows, dtype=bool)
     if target.ndim == 1:
         kept = target != ignore_index
         one_hot = np.zeros((n_rows, n_classes))
@@ -155,7 +165,8 @@ def cross_entropy_value_and_grad(
     # sum_c exp(below_c) is 1 + excess, with the 1 of one largest logit left out of the sum
     others = e.copy()
     others[np.arange(n_rows), np.argmax(z, axis=1) if n_rows else []] = 0.0
-    excess = others.sum(axis=1)
+    # a row with NaN or +inf has no probabilities at all
+    excess = np.where(z.max(axis=1, initial=-np.inf) < np.inf, others.sum(axis=1), np.nan)
     log_sum = np.log1p(excess)
     # 0 log 0 is 0
     losses = a.sum(axis=1) * log_sum - np.sum(a * np.where(a == 0.0, 0.0, below), axis=1)
@@ -163,4 +174,4 @@ def cross_entropy_value_and_grad(
     p = e / (1.0 + excess[:, None])
     rest = ((1.0 - e) + excess[:, None]) / (1.0 + excess[:, None])
     slopes = (a.sum(axis=1, keepdims=True) - a) * p - a * rest
-    return _finish(s * losses, s[:, None] * slopes, divisor, logits, grad)
+    return _finish(np.where(kept, s * losses, 0.0), s[:, None] * slopes, divisor, logits, grad, ~kept)

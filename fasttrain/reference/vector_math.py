@@ -127,5 +127,8 @@ def activation_forward(z, out=None, *, activation, n_threads=None):
 
 def activation_backward(grad_output, saved, out=None, *, activation, n_threads=None):
     """grad_output f'(z), f' from saved: z for gelu and silu, y for the others."""
+    if activation == "relu":
+        # nothing passes, not even NaN
+        return _apply(lambda grad: np.where(saved <= 0, 0.0, grad), grad_output, out)
     slope = _SLOPE[activation]
     return _apply(lambda grad: grad * slope(saved.astype(np.float64)), grad_output, out)
