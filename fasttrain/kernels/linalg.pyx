@@ -22,7 +22,7 @@ from fasttrain.kernels.checks cimport (
     row_stride,
 )
 from fasttrain.kernels.runtime cimport table, threads_for
-from fasttrain.kernels.table cimport FT_GELU, FT_IDENTITY, FT_SILU
+from fasttrain.kernels.table cimport FT_GELU, FT_IDENTITY, FT_SILU, FT_TILED
 from fasttrain.kernels.vector_math import ACTIVATIONS
 
 cnp.import_array()
@@ -204,7 +204,7 @@ cdef int _product(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const real* a, Py_ss
             column_end = past * panel if past * panel < n else n
             gemm_block(row_end - row, column_end - column, depth,
                        tiles + row * depth if tile else a + row * a_row_stride + start * a_column_stride,
-                       1 if tile else a_row_stride, 0 if tile else a_column_stride,
+                       1 if tile else a_row_stride, FT_TILED if tile else a_column_stride,
                        panels + column * depth if pack else b + start * b_row_stride + column,
                        panel if pack else b_row_stride, panel * depth if pack else panel,
                        z + row * z_stride + column, z_stride, accumulate or block > 0,

@@ -11,6 +11,8 @@ cdef extern from "simd/table.h" nogil:
         FT_INT8, FT_INT16, FT_INT32, FT_INT64, FT_UINT8, FT_UINT16, FT_UINT32, FT_UINT64, FT_N_LABEL_TYPES
         FT_COUNT_LANES, FT_WEIGHT_LANES
 
+    const Py_ssize_t FT_TILED
+
     ctypedef struct ft_sgd_scalars:
         double lr, momentum, grad_factor, weight_decay
         int nesterov, first_step

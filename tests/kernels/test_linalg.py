@@ -78,6 +78,7 @@ def test_matmul_takes_any_strides(dtype):
     views = [
         base[0, :64, :64], base[0].T[:64, :64], base[0, ::-2, ::2][:64, :64], base[:, 7, :][[0] * 64][:, :64],
         np.asfortranarray(base[1, :64, :64]), base[2, 64:0:-1, 64:0:-1], np.broadcast_to(base[0, 0, :64], (64, 64)),
+        np.broadcast_to(base[0, 0, :64, None], (64, 64)),
     ]  # fmt: skip
     for a in views:
         a.flags.writeable = False

@@ -110,18 +110,18 @@ static void SUFFIX(ft_gemm_block)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const R
                                   ptrdiff_t a_column_stride, const REAL *b, ptrdiff_t b_row_stride,
                                   ptrdiff_t b_panel_stride, REAL *c, ptrdiff_t c_row_stride, int accumulate,
                                   const REAL *bias) {
-    const ptrdiff_t wide = a_column_stride == 0 ? FT_TILE_VECTORS : m == 1 ? 8 : m == 2 ? 4 : FT_TILE_VECTORS;
+    const int tiled = a_column_stride == FT_TILED;
+    const ptrdiff_t wide = tiled ? FT_TILE_VECTORS : m == 1 ? 8 : m == 2 ? 4 : FT_TILE_VECTORS;
     for (ptrdiff_t column = 0; column < n;) {
         ptrdiff_t left = (n - column + LANES - 1) / LANES;
         ptrdiff_t vectors = left >= wide ? wide : left >= FT_TILE_VECTORS ? FT_TILE_VECTORS : 1;
         ptrdiff_t width = vectors * LANES < n - column ? vectors * LANES : n - column;
         ptrdiff_t last_count = width - (vectors - 1) * LANES;
-        ptrdiff_t most = vectors == 1 && a_column_stride ? FT_TALL_ROWS : FT_TILE_ROWS;
+        ptrdiff_t most = vectors == 1 && !tiled ? FT_TALL_ROWS : FT_TILE_ROWS;
         ptrdiff_t n_tiles = (m + most - 1) / most;
         const REAL *panel = b + column / (FT_TILE_VECTORS * LANES) * b_panel_stride;
         for (ptrdiff_t tile = 0, row = 0; tile < n_tiles; tile++) {
             ptrdiff_t rows = m / n_tiles + (tile < m % n_tiles);
-            const int tiled = a_column_stride == 0;
             SUFFIX(ft_tiles)[rows][vectors][last_count < LANES](
                 k, a + row * (tiled ? k : a_row_stride), tiled ? 1 : a_row_stride, tiled ? rows : a_column_stride,
                 panel, b_row_stride, b_panel_stride, c + row * c_row_stride + column, c_row_stride, accumulate,

@@ -27,6 +27,9 @@ enum {
     FT_N_ACTIVATIONS
 };
 
+/* The column stride of a matrix that pack_tiles has written. */
+#define FT_TILED PTRDIFF_MIN
+
 /* Scalars of one optimizer step: computed once, in double, by the caller. */
 typedef struct {
     double lr, momentum;
@@ -57,7 +60,8 @@ typedef struct {
                            ptrdiff_t a_column_stride, const T *b, ptrdiff_t b_row_stride,                \
                            ptrdiff_t b_panel_stride, T *c, ptrdiff_t c_row_stride, int accumulate,       \
                            const T *bias /* (n,) or NULL */);                                            \
-        /* a (m, k) of any strides into tiles; a block of it is then given as a with a_column_stride 0. */ \
+        /* a (m, k) of any strides into tiles; a block of it is then given as a with this column stride:  \
+           FT_TILED. */                                                                                  \
         void (*pack_tiles)(ptrdiff_t m, ptrdiff_t k, const T *a, ptrdiff_t a_row_stride,                 \
                            ptrdiff_t a_column_stride, T *packed);                                        \
         /* b (k, n) of any strides into panels of tile_columns columns, k rows each, zero-padded. */     \
