@@ -183,10 +183,7 @@ cdef inline void _add_gradient(
             part, n_outputs, 1, NULL,
         )
         if s.intercept:
-            ops.gemm_block(
-                1, n_outputs, n_rows, &one, 0, 0, residual, n_outputs, ops.tile_columns,
-                part + n_features * n_outputs, n_outputs, 1, NULL,
-            )
+            ops.column_sums(n_rows, n_outputs, residual, n_outputs, part + n_features * n_outputs, 1)
 
 
 # One piece: its loss, weight, bad rows and gradient into its own places.  `thread` has scores and a part of
