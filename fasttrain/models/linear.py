@@ -160,7 +160,7 @@ class LinearRegression(Regressor, _Linear):
         Epochs at most.
     tol : float, default=1e-6
         What counts as an improvement of the loss.
-    n_iter_no_change : int, default=5
+    n_iter_no_change : int, default=10
         Epochs without improvement that are waited for.
     momentum : float, default=0.9
         Of solver "sgd", Nesterov's.
@@ -215,7 +215,7 @@ class LinearRegression(Regressor, _Linear):
         batch_size: int | str = "auto",
         max_iter: int = 1000,
         tol: float = 1e-6,
-        n_iter_no_change: int = 5,
+        n_iter_no_change: int = 10,
         momentum: float = 0.9,
         shuffle: bool = True,
         random_state: Any = None,
@@ -434,7 +434,7 @@ class LogisticRegression(Classifier, _Linear):
         Epochs at most.
     tol : float, default=1e-6
         What counts as an improvement of the loss, the objective divided by C times the total weight.
-    n_iter_no_change : int, default=5
+    n_iter_no_change : int, default=10
         Epochs without improvement that are waited for.
     momentum : float, default=0.9
         Of solver "sgd", Nesterov's.
@@ -495,7 +495,7 @@ class LogisticRegression(Classifier, _Linear):
         batch_size: int | str = "auto",
         max_iter: int = 1000,
         tol: float = 1e-6,
-        n_iter_no_change: int = 5,
+        n_iter_no_change: int = 10,
         momentum: float = 0.9,
         shuffle: bool = True,
         random_state: Any = None,
