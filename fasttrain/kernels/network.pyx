@@ -25,7 +25,6 @@ from libc.string cimport memcpy, memset
 from fasttrain.kernels.checks cimport (
     check_contiguous,
     check_disjoint,
-    check_number,
     check_option,
     check_shape,
     check_writeable,
@@ -197,7 +196,7 @@ cdef inline void _activate(int activation, Py_ssize_t n_rows, Py_ssize_t n_colum
 cdef Py_ssize_t _loss(int loss, Py_ssize_t n_rows, Py_ssize_t n_columns, const real* prediction, Py_ssize_t stride,
                       const int64_t* labels, const real* target, const real* row_weight, double scale,
                       real* grad, double* value) noexcept nogil:
-    """Loss of some rows: the sum is added to value; grad (of the prediction's strides) gets scale times its gradient."""
+    """Loss of some rows: added to value; grad (with the prediction's strides) gets scale times its gradient."""
     if loss == CROSS_ENTROPY:
         if real is float:
             return f32().cross_entropy(n_rows, n_columns, prediction, stride, labels, NULL, row_weight, 0.0, -1,
@@ -265,7 +264,7 @@ cdef inline Py_ssize_t _row_length(Py_ssize_t n, Py_ssize_t itemsize) noexcept n
 cdef int _lay_out(Program program, session* s, Py_ssize_t batch, Py_ssize_t itemsize, bint training,
                   bint gather) except -1:
     """Places of everything in the arena and the pack buffer; allocates both."""
-    cdef Py_ssize_t place = 0, pack = 0, panel, pack_rows, pack_depth, widest, rows
+    cdef Py_ssize_t place = 0, pack = 0, panel, pack_rows, pack_depth, rows
     cdef int i
     cdef program_step* step
     if itemsize == 4:

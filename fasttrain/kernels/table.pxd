@@ -25,12 +25,10 @@ cdef extern from "simd/table.h" nogil:
         void (*gemm_block)(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const float* a, Py_ssize_t a_row_stride,
                            Py_ssize_t a_column_stride,
                            const float* b, Py_ssize_t b_row_stride, Py_ssize_t b_panel_stride,
-                           float* c, Py_ssize_t c_row_stride, int accumulate, const float* bias) noexcept nogil
-        void (*pack_tiles)(Py_ssize_t m, Py_ssize_t k, const float* a, Py_ssize_t a_row_stride, Py_ssize_t a_column_stride, float* packed) noexcept nogil
-        void (*pack_panels)(Py_ssize_t k, Py_ssize_t n, const float* b, Py_ssize_t b_row_stride, Py_ssize_t b_column_stride, float* packed) noexcept nogil
-        void (*activation_forward)(int activation, Py_ssize_t n_rows, Py_ssize_t n_columns, const float* z, Py_ssize_t z_row_stride,
                            float* c, Py_ssize_t c_row_stride, int accumulate,
                            const float* bias) noexcept nogil
+        void (*pack_tiles)(Py_ssize_t m, Py_ssize_t k, const float* a, Py_ssize_t a_row_stride,
+                           Py_ssize_t a_column_stride, float* packed) noexcept nogil
         void (*pack_panels)(Py_ssize_t k, Py_ssize_t n, const float* b, Py_ssize_t b_row_stride,
                             Py_ssize_t b_column_stride, float* packed) noexcept nogil
         void (*activation_forward)(int activation, Py_ssize_t n_rows, Py_ssize_t n_columns, const float* z,
@@ -100,12 +98,10 @@ cdef extern from "simd/table.h" nogil:
         void (*gemm_block)(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const double* a,
                            Py_ssize_t a_row_stride, Py_ssize_t a_column_stride,
                            const double* b, Py_ssize_t b_row_stride, Py_ssize_t b_panel_stride,
-                           double* c, Py_ssize_t c_row_stride, int accumulate, const double* bias) noexcept nogil
-        void (*pack_tiles)(Py_ssize_t m, Py_ssize_t k, const double* a, Py_ssize_t a_row_stride, Py_ssize_t a_column_stride, double* packed) noexcept nogil
-        void (*pack_panels)(Py_ssize_t k, Py_ssize_t n, const double* b, Py_ssize_t b_row_stride, Py_ssize_t b_column_stride, double* packed) noexcept nogil
-        void (*activation_forward)(int activation, Py_ssize_t n_rows, Py_ssize_t n_columns, const double* z, Py_ssize_t z_row_stride,
                            double* c, Py_ssize_t c_row_stride, int accumulate,
                            const double* bias) noexcept nogil
+        void (*pack_tiles)(Py_ssize_t m, Py_ssize_t k, const double* a, Py_ssize_t a_row_stride,
+                           Py_ssize_t a_column_stride, double* packed) noexcept nogil
         void (*pack_panels)(Py_ssize_t k, Py_ssize_t n, const double* b, Py_ssize_t b_row_stride,
                             Py_ssize_t b_column_stride, double* packed) noexcept nogil
         void (*activation_forward)(int activation, Py_ssize_t n_rows, Py_ssize_t n_columns, const double* z,

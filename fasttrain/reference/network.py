@@ -39,11 +39,12 @@ def batch_objective(
         value, grad = half_squared_error_value_and_grad(outputs[-1], y, sample_weight=row_weight, reduction="sum")
         value, grad = value / y.shape[1], grad / y.shape[1]
     value, grad = value / total, grad / total
-    grad_weights, grad_biases = [], []
+    grad_weights: list[NDArray[Any]] = []
+    grad_biases: list[NDArray[Any]] = []
     for i in reversed(range(len(weights))):
         grad, grad_weight, grad_bias = dense_backward(
             grad, outputs[i], weights[i], outputs[i + 1], activation=activations[i], pre_activation=saved[i]
-        )  # type: ignore[assignment]
+        )
         grad_weights.insert(0, grad_weight + l2 * weights[i])
         grad_biases.insert(0, grad_bias)
     return value + 0.5 * l2 * sum(float((w**2).sum()) for w in weights), grad_weights, grad_biases

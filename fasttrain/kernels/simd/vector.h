@@ -185,12 +185,6 @@ FT_INLINE f64v ft_min_f64(f64v a, f64v b) { return (f64v)_mm_min_pd((__m128d)a, 
 FT_INLINE f32v ft_max_f32(f32v a, f32v b) { return (f32v)_mm_max_ps((__m128)a, (__m128)b); }
 FT_INLINE f64v ft_max_f64(f64v a, f64v b) { return (f64v)_mm_max_pd((__m128d)a, (__m128d)b); }
 #else
-FT_INLINE f32v ft_select_f32(i32v mask, f32v yes, f32v no) {
-    return (f32v)((mask & (i32v)yes) | (~mask & (i32v)no));
-}
-FT_INLINE f64v ft_select_f64(i64v mask, f64v yes, f64v no) {
-    return (f64v)((mask & (i64v)yes) | (~mask & (i64v)no));
-}
 FT_INLINE f32v ft_min_f32(f32v a, f32v b) { return ft_select_f32(a < b, a, b); }
 FT_INLINE f64v ft_min_f64(f64v a, f64v b) { return ft_select_f64(a < b, a, b); }
 FT_INLINE f32v ft_max_f32(f32v a, f32v b) { return ft_select_f32(a > b, a, b); }
