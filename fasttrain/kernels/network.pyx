@@ -75,8 +75,9 @@ cdef enum:
 cdef enum:
     SGD, ADAM
 
-# Multiply-adds that pay for one more thread, and those of a piece of rows (about 10 microseconds).
-cdef double THREAD_GRAIN = 4e5
+# Multiply-adds of a batch that pay for one more thread: with less, a thread that has lost its core costs more than
+# the others gain.  And those of a piece of rows (about 10 microseconds).
+cdef double THREAD_GRAIN = 1.5e6
 cdef double PIECE_GRAIN = 4e5
 # Rows of a piece at least, so that a register tile of weights is used several times.
 cdef Py_ssize_t MIN_PIECE_ROWS = 16

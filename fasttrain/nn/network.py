@@ -98,12 +98,14 @@ class Network:
     def initialize(self, seed: int) -> None:
         """Draw all parameters as scikit-learn's perceptrons do: uniform in +-sqrt(f / (n_in + n_out)).
 
-        f is 2 where the layer's activation is a sigmoid and 6 otherwise (Glorot and Bengio, 2010); biases too.
-        The numbers are a function of the seed and their places alone.
+        f is 2 where the hidden activation is a sigmoid and 6 otherwise (Glorot and Bengio, 2010); biases too, and
+        the last layer as the one before it.  The numbers are a function of the seed and their places alone.
         """
+        factor = 6.0
         for step, (layer, weight, bias) in enumerate(zip(self.plan, self.weights, self.biases, strict=True)):
-            sigmoid = layer.activation == "sigmoid" or (layer is self.plan[-1] and self.loss == "binary_cross_entropy")
-            bound = float(np.sqrt((2.0 if sigmoid else 6.0) / (layer.n_in + layer.n_out)))
+            if layer is not self.plan[-1]:
+                factor = 2.0 if layer.activation == "sigmoid" else 6.0
+            bound = float(np.sqrt(factor / (layer.n_in + layer.n_out)))
             for stream, part in enumerate((weight.reshape(-1), bias)):
                 engine.uniform(part, -bound, bound, seed=seed, step=2 * step + stream)
 
