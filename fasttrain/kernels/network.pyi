@@ -1,17 +1,19 @@
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 from numpy.typing import NDArray
+from typing_extensions import disjoint_base
 
 LOSSES: tuple[str, ...]
 OPTIMIZERS: tuple[str, ...]
 
+@disjoint_base
 class Program:
     n_steps: int
     n_in: int
     n_out: int
     n_parameters: int
-    def __init__(self, steps: list[tuple[Any, ...]]) -> None: ...
+    def __new__(cls, steps: list[tuple[Any, ...]]) -> Self: ...
 
 def train_epoch(
     program: Program,
