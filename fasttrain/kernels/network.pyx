@@ -25,6 +25,7 @@ from libc.string cimport memcpy, memset
 from fasttrain.kernels.checks cimport (
     check_contiguous,
     check_disjoint,
+    check_number,
     check_option,
     check_shape,
     check_writeable,
@@ -671,6 +672,7 @@ def train_epoch(Program program, parameters, gradients, moments, X, y, sample_we
     memset(&s, 0, sizeof(session))
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    check_number(learning_rate, "learning_rate", 0.0)
     _take_data(program, check_option(loss, "loss", LOSSES), &s, theta, X, y, sample_weight)
     s.optimizer = check_option(optimizer, "optimizer", OPTIMIZERS)
     for i, value in enumerate(moments):
@@ -688,7 +690,8 @@ def train_epoch(Program program, parameters, gradients, moments, X, y, sample_we
         batch_size, shuffle = s.n_rows, False  # one batch: its order is of no matter
     n_batches = (s.n_rows + batch_size - 1) // batch_size
     row_work = 3.0 * program.work
-    piece_rows = max(MIN_PIECE_ROWS, <Py_ssize_t> (PIECE_GRAIN / row_work))
+    # a crew counts the pieces of a phase in 24 bits
+    piece_rows = max(MIN_PIECE_ROWS, <Py_ssize_t> (PIECE_GRAIN / row_work), batch_size >> 20)
     threads = threads_for(n_threads, row_work * batch_size, THREAD_GRAIN)
     try:
         _lay_out(program, &s, batch_size, itemsize, True, shuffle)

@@ -268,6 +268,17 @@ def test_bad_settings_are_refused(make, error, message):
         make()
 
 
+def test_a_learning_rate_is_checked_when_it_is_used():
+    X, y, _ = problem((10, 3), "cross_entropy", np.float32, 30)
+    network = Network((10, 3))
+    trainer = Trainer(network)
+    for bad, message in ((np.nan, "learning_rate must be finite"), (-1.0, "learning_rate must be at least 0")):
+        trainer.learning_rate = bad
+        with pytest.raises(ValueError, match=message):
+            trainer.run_epoch(X, y)
+    assert not network.parameters.any()
+
+
 def test_biases_can_be_held():
     X, y, _ = problem((10, 3), "cross_entropy", np.float64, 90)
     network = Network((10, 3), dtype=np.float64)
