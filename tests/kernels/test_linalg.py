@@ -91,12 +91,17 @@ def test_matmul_takes_any_strides(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_rows_do_not_depend_on_the_rows_beside_them(dtype):
+def test_elements_do_not_depend_on_what_is_beside_them(dtype):
     rng = np.random.default_rng(5)
-    a, b = rng.standard_normal((97, 800)).astype(dtype), rng.standard_normal((800, 65)).astype(dtype)
-    whole = kernels.matmul(a[:90], b)
-    for rows in (slice(30, 80), slice(40, 66)):
-        np.testing.assert_array_equal(kernels.matmul(a[rows], b), whole[rows])
+    for k in (90, 800, 1500):
+        a, b = rng.standard_normal((150, k)).astype(dtype), rng.standard_normal((k, 130)).astype(dtype)
+        whole = kernels.matmul(a, b)
+        for rows in (slice(30, 140), slice(40, 66), slice(5, 6), slice(7, 9)):
+            np.testing.assert_array_equal(kernels.matmul(a[rows], b), whole[rows])
+        for columns in (slice(0, 70), slice(3, 40), slice(9, 10), slice(100, 130)):
+            np.testing.assert_array_equal(kernels.matmul(a, b[:, columns]), whole[:, columns])
+            turned = np.asfortranarray(b[:, columns])
+            np.testing.assert_array_equal(kernels.matmul(np.asfortranarray(a), turned), whole[:, columns])
 
 
 def test_matmul_of_empty_arrays_follows_numpy():
