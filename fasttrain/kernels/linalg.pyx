@@ -135,8 +135,7 @@ cdef int _product(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const real* a, Py_ss
         pack_depth, block_depth = table.f64.pack_depth, table.f64.block_depth
     cdef Py_ssize_t n_panels = (n + panel - 1) // panel
     cdef bint pack = (b_column_stride != 1 and n > 1) or (m > pack_rows and k > pack_depth and n > panel)
-    # by k alone: the blocks decide on the bits
-    cdef Py_ssize_t n_blocks = 1 if 3 * k <= 4 * block_depth else (k + block_depth - 1) // block_depth
+    cdef Py_ssize_t n_blocks = depth_blocks(k, block_depth)
     cdef Py_ssize_t deepest = (k + n_blocks - 1) // n_blocks
 
     # The grid of pieces: the longer side is halved until a piece is small enough.

@@ -33,6 +33,7 @@ from fasttrain.kernels.checks cimport (
     real_array_like,
     row_stride,
 )
+from fasttrain.kernels.linalg cimport depth_blocks
 from fasttrain.kernels.optim cimport adam_scalars, sgd_scalars
 from fasttrain.kernels.runtime cimport (
     ft_crew,
@@ -145,7 +146,7 @@ cdef void _gemm(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const real* a, Py_ssiz
                 real* c, Py_ssize_t c_row_stride, const real* bias) noexcept nogil:
     """c = a b [+ bias] on this thread, in blocks of depth."""
     cdef Py_ssize_t block_depth = f32().block_depth if real is float else f64().block_depth
-    cdef Py_ssize_t n_blocks = 1 if 3 * k <= 4 * block_depth else (k + block_depth - 1) // block_depth
+    cdef Py_ssize_t n_blocks = depth_blocks(k, block_depth)
     cdef Py_ssize_t block, start, depth
     for block in range(n_blocks):
         start = k * block // n_blocks
