@@ -239,7 +239,7 @@ def test_batches_of_rows_without_weight():
     X, y = spirals(200)
     weight = np.zeros(200)
     weight[:20] = 1.0
-    model = MLPClassifier((16,), batch_size=5, max_iter=100, learning_rate_init=0.02, random_state=0)
+    model = MLPClassifier((16,), batch_size=5, max_iter=300, learning_rate_init=0.02, random_state=0)
     model.fit(X, y, weight)
     assert np.isfinite(model.loss_curve_).all()
     assert model.score(X[:20], y[:20]) > 0.9
