@@ -25,8 +25,9 @@ SAMPLE_SECONDS, ROW_SECONDS = (0.0005, 0.02) if QUICK else (0.005, 6.0)
 MIN_ROUNDS, MIN_SLOW_ROUNDS, MAX_ROUNDS = (1, 1, 3) if QUICK else (5, 3, 25)
 # A round is slow from this on.
 SLOW_SECONDS = 8.0
-# Wait before each sample: longer than the threads of other libraries spin after their last call.
-SETTLE_SECONDS = 0.0 if QUICK else 0.03
+# Before each sample the threads of the one before must have gone to sleep: OpenBLAS's spin for 0.11 s after
+# their last call, on cores that the next contestant needs.  They have when so little of a step is CPU time.
+SETTLE_STEP, SETTLE_SHARE, SETTLE_STEPS = 0.01, 0.1, 50
 
 CEILING_NAMES = {
     "fma_f32": "FMA peak (f32)",
@@ -59,6 +60,15 @@ class Contestant:
         return (time.perf_counter() - start) / n_calls
 
 
+def settle():
+    """Wait until no thread of this process is busy; a while at most."""
+    for _ in range(0 if QUICK else SETTLE_STEPS):
+        before = time.process_time()
+        time.sleep(SETTLE_STEP)
+        if time.process_time() - before < SETTLE_SHARE * SETTLE_STEP:
+            break
+
+
 def race(contestants, between_rounds=None, seconds=None):
     """Median seconds of a call of each contestant, in their order."""
     counts, round_seconds = [], 0.0
@@ -66,18 +76,20 @@ def race(contestants, between_rounds=None, seconds=None):
         first = contestant.sample(1)
         once = first if first > 0.5 else min(contestant.sample(1) for _ in range(3))
         counts.append(max(1, min(20_000, math.ceil(SAMPLE_SECONDS / max(once, 1e-9)))))
-        round_seconds += once * (counts[-1] + (counts[-1] > 1)) + SETTLE_SECONDS
+        round_seconds += once * (counts[-1] + (counts[-1] > 1))
     least = MIN_SLOW_ROUNDS if round_seconds > SLOW_SECONDS else MIN_ROUNDS
     budget = ROW_SECONDS if seconds is None or QUICK else seconds
-    n_rounds = max(least, min(MAX_ROUNDS, int(budget / round_seconds)))
     samples = [[] for _ in contestants]
     gc.collect()
     gc.disable()
     try:
-        for turn in range(n_rounds):
+        start = time.perf_counter()
+        for turn in range(MAX_ROUNDS):
+            if turn >= least and time.perf_counter() - start > budget:
+                break
             for step in range(len(contestants)):
                 i = (turn + step) % len(contestants)
-                time.sleep(SETTLE_SECONDS)
+                settle()
                 samples[i].append(contestants[i].sample(counts[i]))
             if between_rounds is not None:
                 between_rounds()

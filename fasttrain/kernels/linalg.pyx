@@ -1,15 +1,17 @@
 """Matrix products and the dense layer: c = a b, its fused forward form, and its gradients.
 
-How a product is cut.  c (m, n) is divided into pieces of whole register panels, by its size alone; a piece is
-computed by one thread with one call of the C kernel per block of depth.  Where b is read many times, or its
-rows are not contiguous, it is packed once into panels that all threads share.  The sum over k runs in order
-through registers and, beyond block_depth, through c: every element of c has the same bits for any number of
-threads and whatever rows are computed beside it.
+How a product is cut.  c (m, n) is divided into a grid of shares, one for each thread, and every share into
+pieces of rows; a piece is computed by one thread with one call of the C kernel per block of depth.  Where b is
+read many times, or its rows are not contiguous, it is packed once into panels that all threads share; where
+the reading of a would be slow, a thread copies the rows of its piece, one block of depth at a time, into the
+order in which the tiles read them.  The sum over k runs in order through registers and, beyond block_depth,
+through c: every element of c has the same bits for any number of threads and whatever is computed beside it.
 """
 import numpy as np
 
 cimport numpy as cnp
-from cython.parallel cimport prange
+from cython.parallel cimport parallel
+from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, malloc
 
 from fasttrain.kernels.checks cimport (
@@ -21,7 +23,18 @@ from fasttrain.kernels.checks cimport (
     real_array_like,
     row_stride,
 )
-from fasttrain.kernels.runtime cimport table, threads_for
+from fasttrain.kernels.runtime cimport (
+    ft_crew,
+    ft_crew_advance,
+    ft_crew_finish,
+    ft_crew_join,
+    ft_crew_leave,
+    ft_crew_start,
+    ft_crew_take,
+    ft_crew_wait,
+    table,
+    threads_for,
+)
 from fasttrain.kernels.table cimport FT_GELU, FT_IDENTITY, FT_SILU, FT_TILED
 from fasttrain.kernels.vector_math import ACTIVATIONS
 
@@ -31,14 +44,19 @@ ctypedef fused real:
     float
     double
 
-# Multiply-adds that pay for waking one more thread (about 10 microseconds of work), and those of a piece.
+# Multiply-adds that pay for waking one more thread (about 10 microseconds of work), and those of a piece that
+# a share is cut into so that threads can help each other.
 cdef double THREAD_GRAIN = 5e5
-cdef double PIECE_GRAIN = 1e6
-# Rows of a piece at most: its part of a, one block of depth, stays in the second-level cache.
-cdef Py_ssize_t PIECE_ROWS = 144
-# Rows of c, register panels of it, and depth, from which a transposed a is copied; and length of the rows of a
-# from which any a is.
-cdef Py_ssize_t TILED_ROWS = 48, TILED_PANELS = 6, TILED_DEPTH = 64, TILED_LENGTH = 1024
+cdef double PIECE_GRAIN = 5e6
+# Rows of a piece at most, without and with a copied a: one block of depth of them stays in the second-level cache.
+cdef Py_ssize_t PIECE_ROWS = 96, TILED_PIECE_ROWS = 192
+# Rows of c, register panels of it, and depth, from which a transposed a is copied; and panels of c and length of
+# the rows of a, of which either is enough for any a.
+cdef Py_ssize_t TILED_ROWS = 48, TILED_PANELS = 6, TILED_DEPTH = 64, TILED_WIDE = 48, TILED_LENGTH = 1024
+# Register panels that are packed as one piece: enough for long runs along the rows of b.
+cdef Py_ssize_t PACK_PANELS = 4
+# Bytes of b that are packed at a time.
+cdef Py_ssize_t PACK_BYTES = 32 << 20
 # Rows whose column sums are one piece.
 cdef Py_ssize_t SUM_ROWS = 512
 
@@ -121,95 +139,185 @@ cdef void _finish_piece(Py_ssize_t n_rows, Py_ssize_t n_columns, real* c, Py_ssi
                        c + row * c_row_stride + column, c_row_stride)
 
 
-cdef int _product(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const real* a, Py_ssize_t a_row_stride,
-                  Py_ssize_t a_column_stride, const real* b, Py_ssize_t b_row_stride, Py_ssize_t b_column_stride,
-                  real* c, Py_ssize_t c_row_stride, bint accumulate, const real* bias, const epilogue* after,
-                  int n_threads) except -1 nogil:
-    """c (m, n) = [c +] a (m, k) b (k, n) [+ bias], then the epilogue; any strides on a and b."""
-    cdef Py_ssize_t panel, pack_rows, pack_depth, block_depth
-    if real is float:
-        panel, pack_rows = table.f32.tile_columns, table.f32.pack_rows
-        pack_depth, block_depth = table.f32.pack_depth, table.f32.block_depth
-    else:
-        panel, pack_rows = table.f64.tile_columns, table.f64.pack_rows
-        pack_depth, block_depth = table.f64.pack_depth, table.f64.block_depth
-    cdef Py_ssize_t n_panels = (n + panel - 1) // panel
-    cdef bint pack = (b_column_stride != 1 and n > 1) or (m > pack_rows and k > pack_depth and n > panel)
-    cdef Py_ssize_t n_blocks = depth_blocks(k, block_depth)
-    cdef Py_ssize_t deepest = (k + n_blocks - 1) // n_blocks
+# A product and how it is cut; the pointers are to elements of its type.
+ctypedef struct product:
+    Py_ssize_t m, n, k
+    const void* a
+    Py_ssize_t a_row_stride, a_column_stride
+    const void* b
+    Py_ssize_t b_row_stride, b_column_stride
+    void* c
+    Py_ssize_t c_row_stride
+    const void* bias                # (n,) or NULL
+    const epilogue* after
+    bint accumulate, pack, tile
+    Py_ssize_t panel, n_panels, n_blocks, deepest
+    # b is packed in sections of some panels by some blocks of depth; there is one section if it is not packed
+    Py_ssize_t section_panels, section_blocks, n_sections
+    # shares of c, and pieces of rows in each
+    Py_ssize_t row_shares, column_shares, share_pieces
+    void* panels                    # a section of b
+    void* tiles                     # a block of a for each thread, of tiles_size elements
+    Py_ssize_t tiles_size
+    ft_crew crew
 
-    # The grid of pieces: the longer side is halved until a piece is small enough.
-    cdef double work = <double> m * n * k
-    cdef Py_ssize_t row_pieces = (m + PIECE_ROWS - 1) // PIECE_ROWS, column_pieces = 1
-    while work > 2 * PIECE_GRAIN * row_pieces * column_pieces and row_pieces * column_pieces < 4096:
-        if n_panels >= 2 * column_pieces and n * row_pieces >= m * column_pieces:
-            column_pieces *= 2
-        elif m >= 16 * row_pieces:
-            row_pieces *= 2
-        elif n_panels >= 2 * column_pieces:
-            column_pieces *= 2
+
+cdef void _pack_piece(const real* b, const product* p, Py_ssize_t first_panel, Py_ssize_t end_panel,
+                      Py_ssize_t first_block, Py_ssize_t piece) noexcept nogil:
+    """Some panels of one block of a section."""
+    cdef Py_ssize_t chunks = (end_panel - first_panel + PACK_PANELS - 1) // PACK_PANELS
+    cdef Py_ssize_t block = first_block + piece // chunks, panel = first_panel + piece % chunks * PACK_PANELS
+    cdef Py_ssize_t section_start = p.k * first_block // p.n_blocks
+    cdef Py_ssize_t start = p.k * block // p.n_blocks, depth = p.k * (block + 1) // p.n_blocks - start
+    cdef Py_ssize_t columns = min(p.n, min(end_panel, panel + PACK_PANELS) * p.panel) - panel * p.panel
+    pack_panels(depth, columns, b + start * p.b_row_stride + panel * p.panel * p.b_column_stride, p.b_row_stride,
+                p.b_column_stride,
+                <real*> p.panels + ((end_panel - first_panel) * (start - section_start)
+                                    + (panel - first_panel) * depth) * p.panel)
+
+
+cdef void _compute_piece(const real* b, const product* p, Py_ssize_t first_panel, Py_ssize_t end_panel,
+                         Py_ssize_t first_block, Py_ssize_t end_block, int thread, Py_ssize_t piece) noexcept nogil:
+    """Rows of one share of a section, through its blocks."""
+    cdef Py_ssize_t share = piece // p.share_pieces, row_piece = piece % p.share_pieces
+    row_piece += share // p.column_shares * p.share_pieces
+    cdef Py_ssize_t row = p.m * row_piece // (p.row_shares * p.share_pieces)
+    cdef Py_ssize_t n_rows = p.m * (row_piece + 1) // (p.row_shares * p.share_pieces) - row
+    cdef Py_ssize_t n_panels = end_panel - first_panel, column_share = share % p.column_shares
+    cdef Py_ssize_t panel = first_panel + n_panels * column_share // p.column_shares
+    cdef Py_ssize_t past = first_panel + n_panels * (column_share + 1) // p.column_shares
+    cdef Py_ssize_t column = panel * p.panel, n_columns = min(p.n, past * p.panel) - column
+    cdef Py_ssize_t section_start = p.k * first_block // p.n_blocks, block, start, depth, z_stride = p.c_row_stride
+    cdef Py_ssize_t a_row_stride = p.a_row_stride, a_column_stride = p.a_column_stride
+    cdef const real* block_a
+    cdef const real* block_b
+    cdef real* tiles = <real*> p.tiles + thread * p.tiles_size
+    cdef real* z = <real*> p.c
+    if n_rows <= 0 or n_columns <= 0:
+        return
+    if p.after.pre_activation != NULL:
+        z = <real*> p.after.pre_activation
+        z_stride = p.after.pre_activation_stride
+    for block in range(first_block, end_block):
+        start = p.k * block // p.n_blocks
+        depth = p.k * (block + 1) // p.n_blocks - start
+        block_a = <const real*> p.a + row * p.a_row_stride + start * p.a_column_stride
+        if p.tile:
+            pack_tiles(n_rows, depth, block_a, p.a_row_stride, p.a_column_stride, tiles)
+            block_a, a_row_stride, a_column_stride = tiles, 1, FT_TILED
+        if p.pack:
+            block_b = <const real*> p.panels + (n_panels * (start - section_start)
+                                                + (panel - first_panel) * depth) * p.panel
         else:
-            break
+            block_b = b + start * p.b_row_stride + column
+        gemm_block(n_rows, n_columns, depth, block_a, a_row_stride, a_column_stride, block_b,
+                   p.panel if p.pack else p.b_row_stride, p.panel * depth if p.pack else p.panel,
+                   z + row * z_stride + column, z_stride, p.accumulate or block > 0,
+                   <const real*> p.bias + column if p.bias != NULL and block == 0 else NULL)
+    if end_block == p.n_blocks:
+        _finish_piece(n_rows, n_columns, <real*> p.c, p.c_row_stride, row, column, p.after)
 
-    # A column of a transposed a lies across many cache lines, and so do the rows of a large one: where it is
-    # read for many panels it is copied, in the order in which the tiles read it.
-    cdef bint tile = (m >= TILED_ROWS and n >= TILED_PANELS * panel and deepest >= TILED_DEPTH
-                      and (a_row_stride == 1 or k >= TILED_LENGTH))
-    cdef Py_ssize_t panels_size = n_panels * panel * deepest if pack else 0
-    cdef Py_ssize_t tiles_size = m * deepest if tile else 0
-    cdef real* packed = NULL
-    if pack or tile:
-        packed = <real*> malloc((panels_size + tiles_size) * sizeof(real) + 64)
-        if packed == NULL:
+
+cdef void _member(const real* b, product* p) noexcept nogil:
+    """One thread's way through the product; see threads.h for the crew."""
+    cdef int thread = ft_crew_join(&p.crew)
+    cdef Py_ssize_t columns = (p.n_panels + p.section_panels - 1) // p.section_panels
+    cdef Py_ssize_t section, first_panel, end_panel, first_block, end_block
+    cdef int64_t piece, n_pieces
+    cdef uint64_t phase = 0
+    for section in range(p.n_sections):
+        first_panel = section % columns * p.section_panels
+        end_panel = min(p.n_panels, first_panel + p.section_panels)
+        first_block = section // columns * p.section_blocks
+        end_block = min(p.n_blocks, first_block + p.section_blocks)
+        if p.pack:
+            n_pieces = (end_block - first_block) * ((end_panel - first_panel + PACK_PANELS - 1) // PACK_PANELS)
+            piece = ft_crew_take(&p.crew, thread, phase, n_pieces)
+            while piece >= 0:
+                _pack_piece(b, p, first_panel, end_panel, first_block, piece)
+                if ft_crew_finish(&p.crew, n_pieces):
+                    ft_crew_advance(&p.crew, phase)
+                piece = ft_crew_take(&p.crew, thread, phase, n_pieces)
+            ft_crew_wait(&p.crew, phase)
+            phase += 1
+        n_pieces = p.row_shares * p.column_shares * p.share_pieces
+        piece = ft_crew_take(&p.crew, thread, phase, n_pieces)
+        while piece >= 0:
+            _compute_piece(b, p, first_panel, end_panel, first_block, end_block, thread, piece)
+            if ft_crew_finish(&p.crew, n_pieces):
+                ft_crew_advance(&p.crew, phase)
+            piece = ft_crew_take(&p.crew, thread, phase, n_pieces)
+        if section + 1 < p.n_sections:
+            ft_crew_wait(&p.crew, phase)
+            phase += 1
+    ft_crew_leave(&p.crew, thread)
+
+
+cdef void _cut(product* p, Py_ssize_t itemsize, Py_ssize_t pack_rows, Py_ssize_t pack_depth, Py_ssize_t block_depth,
+               int n_threads) noexcept nogil:
+    """Decide how the product is cut.  Of these, n_blocks alone bears on the bits."""
+    cdef Py_ssize_t rows, columns, block_bytes
+    cdef double cost, least = -1.0
+    p.n_panels = (p.n + p.panel - 1) // p.panel
+    p.n_blocks = depth_blocks(p.k, block_depth)
+    p.deepest = (p.k + p.n_blocks - 1) // p.n_blocks
+    p.pack = (p.b_column_stride != 1 and p.n > 1) or (p.m > pack_rows and p.k > pack_depth and p.n > p.panel)
+    p.tile = (p.m >= TILED_ROWS and p.n_panels >= TILED_PANELS and p.deepest >= TILED_DEPTH
+              and (p.a_row_stride == 1 or p.n_panels >= TILED_WIDE or p.k >= TILED_LENGTH))
+    p.section_panels, p.section_blocks = p.n_panels, p.n_blocks
+    if p.pack:
+        block_bytes = max(1, p.deepest) * p.panel * itemsize
+        p.section_panels = max(1, min(p.n_panels, PACK_BYTES // block_bytes))
+        p.section_blocks = max(1, min(p.n_blocks, PACK_BYTES // (block_bytes * p.section_panels)))
+    p.n_sections = ((p.n_panels + p.section_panels - 1) // p.section_panels
+                    * ((p.n_blocks + p.section_blocks - 1) // p.section_blocks))
+    # the grid of shares whose parts of a and b are least; a copied a is copied for every share of columns
+    p.row_shares, p.column_shares = 1, n_threads
+    for columns in range(1, n_threads + 1):
+        rows = n_threads // columns
+        if rows * columns != n_threads or columns > p.section_panels or (rows > 1 and p.m < 8 * rows):
+            continue
+        cost = (2.0 if p.tile else 1.0) * p.m / rows + <double> p.section_panels * p.panel / columns
+        if least < 0.0 or cost < least:
+            least, p.row_shares, p.column_shares = cost, rows, columns
+    rows = (p.m + p.row_shares - 1) // p.row_shares
+    p.share_pieces = max(
+        (rows + (TILED_PIECE_ROWS if p.tile else PIECE_ROWS) - 1) // (TILED_PIECE_ROWS if p.tile else PIECE_ROWS),
+        min(4, min(rows // 16, <Py_ssize_t> (<double> p.m * p.n * p.k / (PIECE_GRAIN * n_threads)))),
+        1,
+    )
+
+
+cdef int _product(const real* b, product* p, int n_threads) except -1 nogil:
+    """c (m, n) = [c +] a (m, k) b (k, n) [+ bias], then the epilogue; any strides on a and b."""
+    cdef Py_ssize_t panels_size = 0
+    cdef void* scratch = NULL
+    if real is float:
+        p.panel = table.f32.tile_columns
+        _cut(p, sizeof(float), table.f32.pack_rows, table.f32.pack_depth, table.f32.block_depth, n_threads)
+    else:
+        p.panel = table.f64.tile_columns
+        _cut(p, sizeof(double), table.f64.pack_rows, table.f64.pack_depth, table.f64.block_depth, n_threads)
+    if p.pack:
+        panels_size = p.section_panels * p.panel * p.section_blocks * p.deepest
+    p.tiles_size = 0
+    if p.tile:
+        p.tiles_size = (min(p.m, TILED_PIECE_ROWS) * p.deepest + 15) // 16 * 16
+    if p.pack or p.tile:
+        scratch = malloc((panels_size + n_threads * p.tiles_size) * sizeof(real) + 64)
+        if scratch == NULL:
             with gil:
-                raise MemoryError(f"no memory to pack matrices of {m} x {k} and {k} x {n}")
+                raise MemoryError(f"no memory to pack matrices of {p.m} x {p.k} and {p.k} x {p.n}")
     # packed panels start on a cache line
-    cdef real* panels = <real*> ((<size_t> packed + 63) & ~<size_t> 63)
-    cdef real* tiles = panels + panels_size
-    cdef real* z = c
-    cdef Py_ssize_t z_stride = c_row_stride
-    if after.pre_activation != NULL:
-        z = <real*> after.pre_activation
-        z_stride = after.pre_activation_stride
-
-    cdef Py_ssize_t block, start, depth, piece, n_pieces = row_pieces * column_pieces
-    cdef Py_ssize_t row, row_end, column, column_end, first, past
-    # panels packed as one piece: enough for long runs along the rows of b, and for all threads
-    cdef Py_ssize_t chunk = 16 if n_panels >= 128 else 4
-    cdef Py_ssize_t n_chunks = (n_panels + chunk - 1) // chunk if pack else 0, n_tiled = row_pieces if tile else 0
-    for block in range(n_blocks):
-        start = k * block // n_blocks
-        depth = k * (block + 1) // n_blocks - start
-        if pack or tile:
-            for piece in prange(n_chunks + n_tiled, num_threads=n_threads, schedule="dynamic",
-                                use_threads_if=n_threads > 1):
-                if piece < n_chunks:
-                    first = chunk * piece
-                    past = n - first * panel if n - first * panel < chunk * panel else chunk * panel
-                    pack_panels(depth, past, b + start * b_row_stride + first * panel * b_column_stride,
-                                b_row_stride, b_column_stride, panels + first * panel * depth)
-                else:
-                    row = m * (piece - n_chunks) // row_pieces
-                    row_end = m * (piece - n_chunks + 1) // row_pieces
-                    pack_tiles(row_end - row, depth, a + row * a_row_stride + start * a_column_stride, a_row_stride,
-                               a_column_stride, tiles + row * depth)
-        for piece in prange(n_pieces, num_threads=n_threads, schedule="dynamic", use_threads_if=n_threads > 1):
-            row = m * (piece // column_pieces) // row_pieces
-            row_end = m * (piece // column_pieces + 1) // row_pieces
-            first = n_panels * (piece % column_pieces) // column_pieces
-            past = n_panels * (piece % column_pieces + 1) // column_pieces
-            column = first * panel
-            column_end = past * panel if past * panel < n else n
-            gemm_block(row_end - row, column_end - column, depth,
-                       tiles + row * depth if tile else a + row * a_row_stride + start * a_column_stride,
-                       1 if tile else a_row_stride, FT_TILED if tile else a_column_stride,
-                       panels + column * depth if pack else b + start * b_row_stride + column,
-                       panel if pack else b_row_stride, panel * depth if pack else panel,
-                       z + row * z_stride + column, z_stride, accumulate or block > 0,
-                       bias + column if bias != NULL and block == 0 else NULL)
-            if block == n_blocks - 1:
-                _finish_piece(row_end - row, column_end - column, c, c_row_stride, row, column, after)
-    free(packed)
+    p.panels = <void*> ((<size_t> scratch + 63) & ~<size_t> 63)
+    p.tiles = <real*> p.panels + panels_size
+    ft_crew_start(&p.crew, n_threads)
+    if n_threads == 1:
+        _member(b, p)
+    else:
+        with parallel(num_threads=n_threads):
+            _member(b, p)
+    free(scratch)
     return 0
 
 
@@ -242,32 +350,28 @@ cdef int _multiply(cnp.ndarray a, Py_ssize_t a_rows, Py_ssize_t a_row_stride, Py
                    object n_threads) except -1:
     """_product for the dtype of the arrays; all checks are done."""
     cdef int threads = threads_for(n_threads, <double> a_rows * b_columns * k, THREAD_GRAIN)
-    cdef Py_ssize_t out_stride = row_stride(out, "out")
-    cdef void* shift = cnp.PyArray_DATA(bias) if bias is not None else NULL
-    cdef void* a_data = cnp.PyArray_DATA(a)
-    cdef void* b_data = cnp.PyArray_DATA(b)
-    cdef void* c_data = cnp.PyArray_DATA(out)
-    cdef Py_ssize_t c_columns = b_columns
+    cdef product p
     if a_rows == 0 or b_columns == 0:
         return 0
+    p.m, p.n, p.k = a_rows, b_columns, k
+    p.a, p.a_row_stride, p.a_column_stride = cnp.PyArray_DATA(a), a_row_stride, a_column_stride
+    p.b, p.b_row_stride, p.b_column_stride = cnp.PyArray_DATA(b), b_row_stride, b_column_stride
+    p.c, p.c_row_stride = cnp.PyArray_DATA(out), row_stride(out, "out")
+    p.bias = cnp.PyArray_DATA(bias) if bias is not None else NULL
+    p.after, p.accumulate = after, accumulate
     if (
-        b_columns == 1 and a_row_stride == 1 and out_stride == 1 and bias is None
+        b_columns == 1 and a_row_stride == 1 and p.c_row_stride == 1 and bias is None
         and (after.pre_activation == NULL or after.pre_activation_stride == 1)
     ):
         # a column is the transpose of a row: a is then read along its contiguous side
-        a_data, b_data = b_data, a_data
-        a_rows, c_columns = 1, a_rows
-        a_row_stride, a_column_stride, b_row_stride, b_column_stride = 1, b_row_stride, a_column_stride, 1
+        p.a, p.b, p.m, p.n = p.b, p.a, 1, a_rows
+        p.a_row_stride, p.a_column_stride, p.b_row_stride, p.b_column_stride = 1, b_row_stride, a_column_stride, 1
     if cnp.PyArray_TYPE(out) == cnp.NPY_FLOAT32:
         with nogil:
-            _product[float](a_rows, c_columns, k, <const float*> a_data, a_row_stride, a_column_stride,
-                            <const float*> b_data, b_row_stride, b_column_stride, <float*> c_data, out_stride,
-                            accumulate, <const float*> shift, after, threads)
+            _product[float](<const float*> p.b, &p, threads)
     else:
         with nogil:
-            _product[double](a_rows, c_columns, k, <const double*> a_data, a_row_stride, a_column_stride,
-                             <const double*> b_data, b_row_stride, b_column_stride, <double*> c_data, out_stride,
-                             accumulate, <const double*> shift, after, threads)
+            _product[double](<const double*> p.b, &p, threads)
     return 0
 
 
@@ -415,16 +519,15 @@ cdef cnp.ndarray _vector(object value, str name, Py_ssize_t size, cnp.ndarray li
     return array
 
 
-cdef void _delta(int activation, Py_ssize_t n_rows, Py_ssize_t n_columns, const void* grad_output,
-                 Py_ssize_t grad_stride, const void* saved, Py_ssize_t saved_stride, void* delta,
-                 void* grad_bias, real* piece_sums, int n_threads) noexcept nogil:
-    """delta = grad_output * f'; the bias gradient is its column sums, pieces added in order, in double."""
-    cdef Py_ssize_t n_pieces = (n_rows + SUM_ROWS - 1) // SUM_ROWS
-    cdef Py_ssize_t piece, row, count, j
-    cdef double total
-    for piece in prange(n_pieces, num_threads=n_threads, schedule="static", use_threads_if=n_threads > 1):
+cdef void _delta_member(int activation, Py_ssize_t n_rows, Py_ssize_t n_columns, const void* grad_output,
+                        Py_ssize_t grad_stride, const void* saved, Py_ssize_t saved_stride, void* delta,
+                        real* piece_sums, ft_crew* crew) noexcept nogil:
+    cdef int thread = ft_crew_join(crew)
+    cdef Py_ssize_t row, count, n_pieces = (n_rows + SUM_ROWS - 1) // SUM_ROWS
+    cdef Py_ssize_t piece = ft_crew_take(crew, thread, 0, n_pieces)
+    while piece >= 0:
         row = piece * SUM_ROWS
-        count = n_rows - row if n_rows - row < SUM_ROWS else SUM_ROWS
+        count = min(SUM_ROWS, n_rows - row)
         if delta != grad_output:
             activation_backward(activation, count, n_columns, <const real*> grad_output + row * grad_stride,
                                 grad_stride, <const real*> saved + row * saved_stride, saved_stride,
@@ -434,6 +537,25 @@ cdef void _delta(int activation, Py_ssize_t n_rows, Py_ssize_t n_columns, const 
         else:
             column_sums(count, n_columns, <const real*> delta + row * grad_stride, grad_stride,
                         piece_sums + piece * n_columns)
+        piece = ft_crew_take(crew, thread, 0, n_pieces)
+    ft_crew_leave(crew, thread)
+
+
+cdef void _delta(int activation, Py_ssize_t n_rows, Py_ssize_t n_columns, const void* grad_output,
+                 Py_ssize_t grad_stride, const void* saved, Py_ssize_t saved_stride, void* delta,
+                 void* grad_bias, real* piece_sums, int n_threads) noexcept nogil:
+    """delta = grad_output * f'; the bias gradient is its column sums, pieces added in order, in double."""
+    cdef Py_ssize_t n_pieces = (n_rows + SUM_ROWS - 1) // SUM_ROWS, piece, j
+    cdef double total
+    cdef ft_crew crew
+    ft_crew_start(&crew, n_threads)
+    if n_threads == 1:
+        _delta_member(activation, n_rows, n_columns, grad_output, grad_stride, saved, saved_stride, delta,
+                      piece_sums, &crew)
+    else:
+        with parallel(num_threads=n_threads):
+            _delta_member(activation, n_rows, n_columns, grad_output, grad_stride, saved, saved_stride, delta,
+                          piece_sums, &crew)
     for j in range(n_columns):
         total = 0.0
         for piece in range(n_pieces):

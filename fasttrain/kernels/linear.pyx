@@ -9,13 +9,21 @@ pieces, so any number of threads gives the same bits.
 import numpy as np
 
 cimport numpy as cnp
-from cython.parallel cimport prange
+from cython.parallel cimport parallel
 from libc.stdint cimport INT64_MIN, int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 from fasttrain.kernels cimport checks
-from fasttrain.kernels.runtime cimport ft_thread_index, table, threads_for
+from fasttrain.kernels.runtime cimport (
+    ft_crew,
+    ft_crew_join,
+    ft_crew_leave,
+    ft_crew_start,
+    ft_crew_take,
+    table,
+    threads_for,
+)
 
 cnp.import_array()
 
@@ -245,8 +253,26 @@ cdef void _finish_range(const _Work* s, Py_ssize_t i, double scale, const real* 
     )
 
 
+cdef void _walk_member(const _Work* s, const real* theta, ft_crew* crew) noexcept nogil:
+    cdef int thread = ft_crew_join(crew)
+    cdef Py_ssize_t piece = ft_crew_take(crew, thread, 0, s.n_pieces)
+    while piece >= 0:
+        _walk_piece(s, piece, thread, theta)
+        piece = ft_crew_take(crew, thread, 0, s.n_pieces)
+    ft_crew_leave(crew, thread)
+
+
+cdef void _finish_member(const _Work* s, double scale, const real* theta, ft_crew* crew) noexcept nogil:
+    cdef int thread = ft_crew_join(crew)
+    cdef Py_ssize_t i = ft_crew_take(crew, thread, 0, s.n_ranges)
+    while i >= 0:
+        _finish_range(s, i, scale, theta)
+        i = ft_crew_take(crew, thread, 0, s.n_ranges)
+    ft_crew_leave(crew, thread)
+
+
 # Everything without the GIL.  Returns the first piece with a bad row, or -1; grad is undefined then, and
-# where the mean has no weight.  One thread takes a plain loop: a region costs more than a small problem.
+# where the mean has no weight.
 cdef Py_ssize_t _run(
     const _Work* s, int n_threads, const real* theta, double* value, double* total_weight
 ) noexcept nogil:
@@ -255,6 +281,7 @@ cdef Py_ssize_t _run(
     cdef double* norms = <double*> (s.memory + s.norms_at)
     cdef _Outcome* outcomes = <_Outcome*> (s.memory + s.outcomes_at)
     cdef double scale = 1.0, norm = 0.0
+    cdef ft_crew crew
     if real is float:
         ops = &table.f32
     else:
@@ -262,12 +289,12 @@ cdef Py_ssize_t _run(
     if s.n_outputs > 1:
         ops.pack_panels(s.n_features, s.n_outputs, theta, s.n_outputs, 1, <real*> (s.memory + s.panels_at))
     memset(s.memory + s.threads_at, 0, n_threads * s.thread_bytes)
+    ft_crew_start(&crew, n_threads)
     if n_threads == 1:
-        for i in range(s.n_pieces):
-            _walk_piece(s, i, 0, theta)
+        _walk_member(s, theta, &crew)
     else:
-        for i in prange(s.n_pieces, schedule="dynamic", chunksize=1, num_threads=n_threads):
-            _walk_piece(s, i, ft_thread_index(), theta)
+        with parallel(num_threads=n_threads):
+            _walk_member(s, theta, &crew)
     value[0] = 0.0
     total_weight[0] = 0.0 if s.weight != NULL else <double> s.n_rows
     for i in range(s.n_pieces):
@@ -277,12 +304,12 @@ cdef Py_ssize_t _run(
         total_weight[0] += outcomes[i].weight
     if s.mean:
         scale = 1.0 / total_weight[0]
+    ft_crew_start(&crew, n_threads)
     if n_threads == 1 or s.n_ranges * s.n_pieces < _PARALLEL_FINISH:
-        for i in range(s.n_ranges):
-            _finish_range(s, i, scale, theta)
+        _finish_member(s, scale, theta, &crew)
     else:
-        for i in prange(s.n_ranges, schedule="dynamic", chunksize=1, num_threads=n_threads):
-            _finish_range(s, i, scale, theta)
+        with parallel(num_threads=n_threads):
+            _finish_member(s, scale, theta, &crew)
     for i in range(s.n_ranges):
         norm += norms[i]
     if s.intercept:

@@ -13,7 +13,7 @@ import operator
 import numpy as np
 
 cimport numpy as cnp
-from cython.parallel cimport prange
+from cython.parallel cimport parallel
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 
@@ -175,16 +175,27 @@ cdef void _piece(const Pass* job, int work, Py_ssize_t piece, double* partial,
         bad[0] = _rows[double](job, work, NULL, begin, n, partial)
 
 
+cdef void _member(const Pass* job, int work, Py_ssize_t n_pieces, double* partials, Py_ssize_t* bad,
+                  runtime.ft_crew* crew) noexcept nogil:
+    cdef int thread = runtime.ft_crew_join(crew)
+    cdef Py_ssize_t piece = runtime.ft_crew_take(crew, thread, 0, n_pieces)
+    while piece >= 0:
+        _piece(job, work, piece, partials + piece, bad + piece)
+        piece = runtime.ft_crew_take(crew, thread, 0, n_pieces)
+    runtime.ft_crew_leave(crew, thread)
+
+
 cdef Py_ssize_t _sweep(const Pass* job, int work, int n_threads, Py_ssize_t n_pieces, double* partials,
                        Py_ssize_t* bad, double* total) noexcept nogil:
     # All pieces; their sum in piece order, or the first bad row.
     cdef Py_ssize_t piece
+    cdef runtime.ft_crew crew
+    runtime.ft_crew_start(&crew, n_threads)
     if n_threads == 1:
-        for piece in range(n_pieces):
-            _piece(job, work, piece, partials + piece, bad + piece)
+        _member(job, work, n_pieces, partials, bad, &crew)
     else:
-        for piece in prange(n_pieces, num_threads=n_threads, schedule="dynamic"):
-            _piece(job, work, piece, partials + piece, bad + piece)
+        with parallel(num_threads=n_threads):
+            _member(job, work, n_pieces, partials, bad, &crew)
     total[0] = 0.0
     for piece in range(n_pieces):
         if bad[piece] >= 0:

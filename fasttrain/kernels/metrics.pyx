@@ -11,11 +11,19 @@ import operator
 import numpy as np
 
 cimport numpy as cnp
-from cython.parallel cimport prange
+from cython.parallel cimport parallel
 from libc.stdint cimport int64_t
 
 from fasttrain.kernels.checks cimport check_contiguous, check_shape, label_array, real_array
-from fasttrain.kernels.runtime cimport ft_thread_index, table, threads_for
+from fasttrain.kernels.runtime cimport (
+    ft_crew,
+    ft_crew_join,
+    ft_crew_leave,
+    ft_crew_start,
+    ft_crew_take,
+    table,
+    threads_for,
+)
 from fasttrain.kernels.table cimport FT_COUNT_LANES, FT_INT8, FT_UINT8, FT_WEIGHT_LANES
 
 cnp.import_array()
@@ -132,94 +140,122 @@ cdef str _complaint(
     return f"sample_weight must be finite and not negative, got {sample_weight[row]} in row {row}"
 
 
-cdef Py_ssize_t _first_bad(object bad_rows) except? -2:
-    # in piece order, so the first row of all
-    for row in bad_rows.tolist():
-        if row >= 0:
-            return row
+# A pass over the rows: what goes in, how it is cut, and what comes out.  Unweighted, a thread has a table of
+# counts and lanes of its own; weighted, every piece has a table of sums, and a thread its lanes.
+ctypedef struct Count:
+    Py_ssize_t n_rows, piece_rows, n_pieces, n_classes
+    int64_t first_label
+    int true_type, pred_type, weight_is_double
+    Py_ssize_t true_width, pred_width, weight_width
+    const char* true_labels
+    const char* pred_labels
+    const char* weights         # NULL without weights
+    int64_t* counts             # the first thread's table
+    int64_t* other_counts       # the other threads' tables
+    double* sums
+    char* lanes                 # NULL, or thread_lanes bytes for each thread
+    Py_ssize_t thread_lanes
+    int64_t* bad                # of each piece, its first bad row or -1
+
+
+cdef void _member(const Count* s, ft_crew* crew) noexcept nogil:
+    cdef int thread = ft_crew_join(crew)
+    cdef Py_ssize_t begin, size, n_cells = s.n_classes * s.n_classes
+    cdef Py_ssize_t piece = ft_crew_take(crew, thread, 0, s.n_pieces)
+    cdef char* lanes = s.lanes if s.lanes == NULL else s.lanes + thread * s.thread_lanes
+    while piece >= 0:
+        begin = piece * s.piece_rows
+        size = min(s.n_rows - begin, s.piece_rows)
+        if s.weights == NULL:
+            s.bad[piece] = table.confusion_counts(
+                size, s.true_type, s.true_labels + begin * s.true_width, s.pred_type,
+                s.pred_labels + begin * s.pred_width, s.first_label, s.n_classes,
+                s.counts if thread == 0 else s.other_counts + (thread - 1) * n_cells, <int64_t*> lanes,
+            )
+        else:
+            s.bad[piece] = table.confusion_weights(
+                size, s.true_type, s.true_labels + begin * s.true_width, s.pred_type,
+                s.pred_labels + begin * s.pred_width, s.first_label, s.n_classes, s.weight_is_double,
+                s.weights + begin * s.weight_width, s.sums + piece * n_cells, <double*> lanes,
+            )
+        if s.bad[piece] >= 0:
+            s.bad[piece] += begin
+        piece = ft_crew_take(crew, thread, 0, s.n_pieces)
+    ft_crew_leave(crew, thread)
+
+
+cdef Py_ssize_t _sweep(Count* s, int threads) except? -2:
+    """All pieces; the first bad row, or -1."""
+    cdef cnp.ndarray bad_rows = np.full(s.n_pieces, -1, dtype=np.int64)
+    cdef ft_crew crew
+    cdef Py_ssize_t piece
+    s.bad = <int64_t*> cnp.PyArray_DATA(bad_rows)
+    ft_crew_start(&crew, threads)
+    with nogil:
+        if threads == 1:
+            _member(s, &crew)
+        else:
+            with parallel(num_threads=threads):
+                _member(s, &crew)
+    for piece in range(s.n_pieces):
+        if s.bad[piece] >= 0:
+            return s.bad[piece]
     return -1
+
+
+cdef void _describe(Count* s, cnp.ndarray y_true, cnp.ndarray y_pred, int64_t first_label, Py_ssize_t n_classes):
+    s.n_rows, s.n_classes, s.first_label = cnp.PyArray_DIM(y_true, 0), n_classes, first_label
+    s.true_type, s.pred_type = _label_type(y_true), _label_type(y_pred)
+    s.true_width, s.pred_width = cnp.PyArray_ITEMSIZE(y_true), cnp.PyArray_ITEMSIZE(y_pred)
+    s.true_labels, s.pred_labels = cnp.PyArray_BYTES(y_true), cnp.PyArray_BYTES(y_pred)
+    s.weights, s.lanes = NULL, NULL
 
 
 cdef Py_ssize_t _count(cnp.ndarray y_true, cnp.ndarray y_pred, int64_t first_label, Py_ssize_t n_classes,
                        cnp.ndarray result, int threads) except? -2:
-    cdef Py_ssize_t n_rows = cnp.PyArray_DIM(y_true, 0), n_cells = n_classes * n_classes
-    cdef int true_type = _label_type(y_true), pred_type = _label_type(y_pred)
-    cdef Py_ssize_t true_width = cnp.PyArray_ITEMSIZE(y_true), pred_width = cnp.PyArray_ITEMSIZE(y_pred)
-    cdef const char* true_labels = cnp.PyArray_BYTES(y_true)
-    cdef const char* pred_labels = cnp.PyArray_BYTES(y_pred)
-    cdef Py_ssize_t n_pieces = (n_rows + _PIECE_ROWS - 1) // _PIECE_ROWS
-    cdef Py_ssize_t piece, begin, size, scratch_size = 0
-    cdef int thread
-    if n_cells * 8 * threads > _TABLES_BYTES or n_pieces < threads:
-        threads = 1 if n_cells * 8 * threads > _TABLES_BYTES else <int> n_pieces
+    cdef Count s
+    cdef Py_ssize_t n_cells = n_classes * n_classes, bad
+    cdef cnp.ndarray others = None, lanes
+    _describe(&s, y_true, y_pred, first_label, n_classes)
+    s.piece_rows = _PIECE_ROWS
+    s.n_pieces = (s.n_rows + s.piece_rows - 1) // s.piece_rows
+    if n_cells * 8 * threads > _TABLES_BYTES or s.n_pieces < threads:
+        threads = 1 if n_cells * 8 * threads > _TABLES_BYTES else <int> s.n_pieces
     # the first thread's table is the result
-    cdef cnp.ndarray others = np.zeros((threads - 1, n_cells), dtype=np.int64) if threads > 1 else None
-    cdef int64_t* counts = <int64_t*> cnp.PyArray_DATA(result)
-    cdef int64_t* other_counts = NULL if others is None else <int64_t*> cnp.PyArray_DATA(others)
-    cdef cnp.ndarray lanes = None
-    cdef int64_t* scratch = NULL
-    if n_cells <= _LANES_CELLS and n_rows >= _LANES_ROWS:
-        scratch_size = n_cells * FT_COUNT_LANES + _GAP_BYTES // 8
-        lanes = np.empty(threads * scratch_size, dtype=np.int64)
-        scratch = <int64_t*> cnp.PyArray_DATA(lanes)
-    cdef cnp.ndarray bad_rows = np.full(n_pieces, -1, dtype=np.int64)
-    cdef int64_t* bad = <int64_t*> cnp.PyArray_DATA(bad_rows)
-    for piece in prange(n_pieces, nogil=True, schedule="dynamic", num_threads=threads):
-        thread = ft_thread_index()
-        begin = piece * _PIECE_ROWS
-        size = min(n_rows - begin, <Py_ssize_t> _PIECE_ROWS)
-        bad[piece] = table.confusion_counts(
-            size, true_type, true_labels + begin * true_width, pred_type, pred_labels + begin * pred_width,
-            first_label, n_classes,
-            counts if thread == 0 else other_counts + (thread - 1) * n_cells,
-            scratch if scratch == NULL else scratch + thread * scratch_size,
-        )
-        if bad[piece] >= 0:
-            bad[piece] += begin
+    s.counts = <int64_t*> cnp.PyArray_DATA(result)
+    if threads > 1:
+        others = np.zeros((threads - 1, n_cells), dtype=np.int64)
+        s.other_counts = <int64_t*> cnp.PyArray_DATA(others)
+    if n_cells <= _LANES_CELLS and s.n_rows >= _LANES_ROWS:
+        s.thread_lanes = n_cells * FT_COUNT_LANES * 8 + _GAP_BYTES
+        lanes = np.empty(threads * s.thread_lanes // 8, dtype=np.int64)
+        s.lanes = cnp.PyArray_BYTES(lanes)
+    bad = _sweep(&s, threads)
     if others is not None:
         result += others.sum(axis=0).reshape(n_classes, n_classes)
-    return _first_bad(bad_rows)
+    return bad
 
 
 cdef Py_ssize_t _weigh(cnp.ndarray y_true, cnp.ndarray y_pred, int64_t first_label, Py_ssize_t n_classes,
                        cnp.ndarray sample_weight, cnp.ndarray result, int threads) except? -2:
-    cdef Py_ssize_t n_rows = cnp.PyArray_DIM(y_true, 0), n_cells = n_classes * n_classes
-    cdef int true_type = _label_type(y_true), pred_type = _label_type(y_pred)
-    cdef Py_ssize_t true_width = cnp.PyArray_ITEMSIZE(y_true), pred_width = cnp.PyArray_ITEMSIZE(y_pred)
-    cdef const char* true_labels = cnp.PyArray_BYTES(y_true)
-    cdef const char* pred_labels = cnp.PyArray_BYTES(y_pred)
-    cdef int weight_is_double = cnp.PyArray_TYPE(sample_weight) == cnp.NPY_FLOAT64
-    cdef Py_ssize_t weight_width = cnp.PyArray_ITEMSIZE(sample_weight)
-    cdef const char* weights = cnp.PyArray_BYTES(sample_weight)
+    cdef Count s
+    cdef Py_ssize_t n_cells = n_classes * n_classes, bad
     # as many pieces as there may be tables, which depends on the sizes and not on the threads
     cdef Py_ssize_t most_pieces = max(<Py_ssize_t> _TABLES_BYTES // 8 // n_cells, <Py_ssize_t> 1)
-    cdef Py_ssize_t piece_rows = max(<Py_ssize_t> _PIECE_ROWS, (n_rows + most_pieces - 1) // most_pieces)
-    cdef Py_ssize_t n_pieces = (n_rows + piece_rows - 1) // piece_rows
-    cdef Py_ssize_t piece, begin, size, scratch_size = 0
-    cdef int thread
-    threads = min(threads, n_pieces)
-    cdef cnp.ndarray partial = result if n_pieces == 1 else np.zeros((n_pieces, n_cells))
-    cdef double* sums = <double*> cnp.PyArray_DATA(partial)
-    cdef cnp.ndarray lanes = None
-    cdef double* scratch = NULL
+    cdef cnp.ndarray partial, lanes
+    _describe(&s, y_true, y_pred, first_label, n_classes)
+    s.weights, s.weight_width = cnp.PyArray_BYTES(sample_weight), cnp.PyArray_ITEMSIZE(sample_weight)
+    s.weight_is_double = cnp.PyArray_TYPE(sample_weight) == cnp.NPY_FLOAT64
+    s.piece_rows = max(<Py_ssize_t> _PIECE_ROWS, (s.n_rows + most_pieces - 1) // most_pieces)
+    s.n_pieces = (s.n_rows + s.piece_rows - 1) // s.piece_rows
+    threads = min(threads, s.n_pieces)
+    partial = result if s.n_pieces == 1 else np.zeros((s.n_pieces, n_cells))
+    s.sums = <double*> cnp.PyArray_DATA(partial)
     if n_cells <= _LANES_CELLS:
-        scratch_size = n_cells * FT_WEIGHT_LANES + _GAP_BYTES // 8
-        lanes = np.empty(threads * scratch_size)
-        scratch = <double*> cnp.PyArray_DATA(lanes)
-    cdef cnp.ndarray bad_rows = np.full(n_pieces, -1, dtype=np.int64)
-    cdef int64_t* bad = <int64_t*> cnp.PyArray_DATA(bad_rows)
-    for piece in prange(n_pieces, nogil=True, schedule="dynamic", num_threads=threads):
-        thread = ft_thread_index()
-        begin = piece * piece_rows
-        size = min(n_rows - begin, piece_rows)
-        bad[piece] = table.confusion_weights(
-            size, true_type, true_labels + begin * true_width, pred_type, pred_labels + begin * pred_width,
-            first_label, n_classes, weight_is_double, weights + begin * weight_width,
-            sums + piece * n_cells,
-            scratch if scratch == NULL else scratch + thread * scratch_size,
-        )
-        if bad[piece] >= 0:
-            bad[piece] += begin
-    if n_pieces > 1:
+        s.thread_lanes = n_cells * FT_WEIGHT_LANES * 8 + _GAP_BYTES
+        lanes = np.empty(threads * s.thread_lanes // 8)
+        s.lanes = cnp.PyArray_BYTES(lanes)
+    bad = _sweep(&s, threads)
+    if s.n_pieces > 1:
         result += np.add.reduce(partial, axis=0).reshape(n_classes, n_classes)
-    return _first_bad(bad_rows)
+    return bad

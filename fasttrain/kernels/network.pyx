@@ -16,7 +16,7 @@ threads.  Nothing here assumes that a step is dense: a step kind is one forward,
 import numpy as np
 
 cimport numpy as cnp
-from cython.parallel cimport parallel, prange
+from cython.parallel cimport parallel
 from libc.math cimport isfinite
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
@@ -39,10 +39,11 @@ from fasttrain.kernels.runtime cimport (
     ft_crew,
     ft_crew_advance,
     ft_crew_finish,
+    ft_crew_join,
+    ft_crew_leave,
     ft_crew_start,
     ft_crew_take,
     ft_crew_wait,
-    ft_thread_index,
     table,
     threads_for,
 )
@@ -544,13 +545,14 @@ cdef void _close_update(session* s) noexcept nogil:
 
 cdef void _member(real* parameters, session* s, Py_ssize_t n_batches, Py_ssize_t piece_rows) noexcept nogil:
     """One thread's way through the epoch; see threads.h for the crew."""
+    cdef int thread = ft_crew_join(&s.crew)
     cdef uint64_t phase = 0, n_phases = 2 * <uint64_t> n_batches
     cdef int64_t piece, n_pieces
     while phase < n_phases:
         while True:
             # s holds the batch of this phase for as long as a piece of it can be taken
             n_pieces = s.n_update_pieces if phase & 1 else s.n_row_pieces
-            piece = ft_crew_take(&s.crew, phase, n_pieces)
+            piece = ft_crew_take(&s.crew, thread, phase, n_pieces)
             if piece < 0:
                 break
             if phase & 1:
@@ -569,6 +571,7 @@ cdef void _member(real* parameters, session* s, Py_ssize_t n_batches, Py_ssize_t
         if s.failed:
             break
         phase += 1
+    ft_crew_leave(&s.crew, thread)
 
 
 cdef void _pack_all(const real* parameters, session* s) noexcept nogil:
@@ -580,9 +583,12 @@ cdef void _pack_all(const real* parameters, session* s) noexcept nogil:
 cdef void _run(real* parameters, session* s, Py_ssize_t n_batches, Py_ssize_t piece_rows, int threads) noexcept nogil:
     _pack_all(<const real*> parameters, s)
     _open_batch(<const real*> parameters, s, 0, piece_rows)
-    ft_crew_start(&s.crew)
-    with parallel(num_threads=threads, use_threads_if=threads > 1):
+    ft_crew_start(&s.crew, threads)
+    if threads == 1:
         _member(parameters, s, n_batches, piece_rows)
+    else:
+        with parallel(num_threads=threads):
+            _member(parameters, s, n_batches, piece_rows)
 
 
 # ---- what Python calls ------------------------------------------------------------------------------------
@@ -691,7 +697,7 @@ def train_epoch(Program program, parameters, gradients, moments, X, y, sample_we
         batch_size, shuffle = s.n_rows, False  # one batch: its order is of no matter
     n_batches = (s.n_rows + batch_size - 1) // batch_size
     row_work = 3.0 * program.work
-    # a crew counts the pieces of a phase in 24 bits
+    # a crew counts the pieces of a phase in 28 bits
     piece_rows = max(MIN_PIECE_ROWS, <Py_ssize_t> (PIECE_GRAIN / row_work), batch_size >> 20)
     threads = threads_for(n_threads, row_work * batch_size, THREAD_GRAIN)
     try:
@@ -749,13 +755,26 @@ cdef void _predict_piece(const real* parameters, const session* s, real* arena, 
             memcpy(out + (row + i) * out_stride, result + i * last.output_stride, s.n_out * sizeof(real))
 
 
+cdef void _predict_member(const real* parameters, session* s, bint decision, real* out, Py_ssize_t out_stride,
+                          Py_ssize_t n_pieces) noexcept nogil:
+    cdef int thread = ft_crew_join(&s.crew)
+    cdef Py_ssize_t piece = ft_crew_take(&s.crew, thread, 0, n_pieces)
+    while piece >= 0:
+        _predict_piece(parameters, s, <real*> s.arena + thread * s.arena_size, piece, decision, out, out_stride,
+                       s.values + piece if out == NULL else NULL)
+        piece = ft_crew_take(&s.crew, thread, 0, n_pieces)
+    ft_crew_leave(&s.crew, thread)
+
+
 cdef void _predict(const real* parameters, session* s, bint decision, real* out, Py_ssize_t out_stride,
                    Py_ssize_t n_pieces, int threads) noexcept nogil:
-    cdef Py_ssize_t piece
     _pack_all(parameters, s)
-    for piece in prange(n_pieces, num_threads=threads, schedule="dynamic", use_threads_if=threads > 1):
-        _predict_piece(parameters, s, <real*> s.arena + ft_thread_index() * s.arena_size, piece, decision, out,
-                       out_stride, s.values + piece if out == NULL else NULL)
+    ft_crew_start(&s.crew, threads)
+    if threads == 1:
+        _predict_member(parameters, s, decision, out, out_stride, n_pieces)
+    else:
+        with parallel(num_threads=threads):
+            _predict_member(parameters, s, decision, out, out_stride, n_pieces)
 
 
 cdef object _infer(Program program, int loss, session* s, cnp.ndarray theta, bint decision, cnp.ndarray out,

@@ -13,7 +13,7 @@ import operator
 
 cimport cython
 cimport numpy as cnp
-from cython.parallel cimport prange
+from cython.parallel cimport parallel
 from libc.math cimport expm1, log, sqrt
 from libc.stdlib cimport free, malloc
 
@@ -25,7 +25,15 @@ from fasttrain.kernels.checks cimport (
     real_array,
     real_array_like,
 )
-from fasttrain.kernels.runtime cimport table, threads_for
+from fasttrain.kernels.runtime cimport (
+    ft_crew,
+    ft_crew_join,
+    ft_crew_leave,
+    ft_crew_start,
+    ft_crew_take,
+    table,
+    threads_for,
+)
 from fasttrain.kernels.table cimport ft_adam_scalars, ft_sgd_scalars
 
 import numpy as np
@@ -201,20 +209,33 @@ cdef inline Py_ssize_t _target_of(
     return low
 
 
+cdef void _update_member(
+    Rule rule, const Target* targets, const char** grads, Py_ssize_t n_targets, Py_ssize_t n_pieces,
+    const Scalars* scalars, ft_crew* crew,
+) noexcept nogil:
+    cdef int thread = ft_crew_join(crew)
+    cdef Py_ssize_t i, piece = ft_crew_take(crew, thread, 0, n_pieces)
+    while piece >= 0:
+        i = _target_of(targets, n_targets, piece)
+        _update_piece(rule, &targets[i], grads[i], piece - targets[i].first_piece, scalars)
+        piece = ft_crew_take(crew, thread, 0, n_pieces)
+    ft_crew_leave(crew, thread)
+
+
 cdef void _update(
     Rule rule, const Target* targets, const char** grads, Py_ssize_t n_targets, Py_ssize_t n_pieces,
     const Scalars* scalars, int n_threads,
 ) noexcept nogil:
     cdef Py_ssize_t piece, i
-    # a region of one thread would still cost a call into the runtime
+    cdef ft_crew crew
     if n_threads == 1:
         for i in range(n_targets):
             for piece in range(_n_pieces(targets[i].size)):
                 _update_piece(rule, &targets[i], grads[i], piece, scalars)
         return
-    for piece in prange(n_pieces, schedule="dynamic", chunksize=1, num_threads=n_threads):
-        i = _target_of(targets, n_targets, piece)
-        _update_piece(rule, &targets[i], grads[i], piece - targets[i].first_piece, scalars)
+    ft_crew_start(&crew, n_threads)
+    with parallel(num_threads=n_threads):
+        _update_member(rule, targets, grads, n_targets, n_pieces, scalars, &crew)
 
 
 # ---- one array -------------------------------------------------------------------------------------------

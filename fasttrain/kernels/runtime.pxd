@@ -6,14 +6,15 @@ from fasttrain.kernels.table cimport ft_table
 
 cdef extern from "threads.h" nogil:
     int ft_openmp_version()
-    int ft_thread_index()
     ctypedef struct ft_crew:
         pass
-    void ft_crew_start(ft_crew* crew)
-    int64_t ft_crew_take(ft_crew* crew, uint64_t phase, int64_t n_pieces)
+    void ft_crew_start(ft_crew* crew, int n_threads)
+    int ft_crew_join(ft_crew* crew)
+    int64_t ft_crew_take(ft_crew* crew, int thread, uint64_t phase, int64_t n_pieces)
     int ft_crew_finish(ft_crew* crew, int64_t n_pieces)
     void ft_crew_advance(ft_crew* crew, uint64_t phase)
     void ft_crew_wait(ft_crew* crew, uint64_t phase)
+    void ft_crew_leave(ft_crew* crew, int thread)
 
 # The table of the level in use; set once, while the module is imported.
 cdef const ft_table* table

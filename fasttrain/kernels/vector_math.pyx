@@ -7,7 +7,7 @@ the vector code is in ``simd/vector_math.h`` and ``simd/activation.h``.
 import numpy as np
 
 cimport numpy as cnp
-from cython.parallel cimport prange
+from cython.parallel cimport parallel
 
 from fasttrain.kernels.checks cimport (
     check_contiguous,
@@ -19,7 +19,15 @@ from fasttrain.kernels.checks cimport (
     real_array_like,
     row_stride,
 )
-from fasttrain.kernels.runtime cimport table, threads_for
+from fasttrain.kernels.runtime cimport (
+    ft_crew,
+    ft_crew_join,
+    ft_crew_leave,
+    ft_crew_start,
+    ft_crew_take,
+    table,
+    threads_for,
+)
 from fasttrain.kernels.table cimport (
     FT_MATH_ERF,
     FT_MATH_ERFC,
@@ -44,14 +52,28 @@ ACTIVATIONS = ("identity", "relu", "leaky_relu", "tanh", "sigmoid", "gelu", "sil
 cdef Py_ssize_t PIECE = 32768
 
 
-cdef void _math(int function, Py_ssize_t n, const real* x, real* y, int n_threads) noexcept nogil:
-    cdef Py_ssize_t piece, begin, n_pieces = (n + PIECE - 1) // PIECE
-    for piece in prange(n_pieces, num_threads=n_threads, schedule="dynamic"):
+cdef void _math_member(int function, Py_ssize_t n, const real* x, real* y, ft_crew* crew) noexcept nogil:
+    cdef int thread = ft_crew_join(crew)
+    cdef Py_ssize_t begin, n_pieces = (n + PIECE - 1) // PIECE
+    cdef Py_ssize_t piece = ft_crew_take(crew, thread, 0, n_pieces)
+    while piece >= 0:
         begin = piece * PIECE
         if real is float:
             table.f32.math[function](min(PIECE, n - begin), x + begin, y + begin)
         else:
             table.f64.math[function](min(PIECE, n - begin), x + begin, y + begin)
+        piece = ft_crew_take(crew, thread, 0, n_pieces)
+    ft_crew_leave(crew, thread)
+
+
+cdef void _math(int function, Py_ssize_t n, const real* x, real* y, int n_threads) noexcept nogil:
+    cdef ft_crew crew
+    ft_crew_start(&crew, n_threads)
+    if n_threads == 1:
+        _math_member(function, n, x, y, &crew)
+    else:
+        with parallel(num_threads=n_threads):
+            _math_member(function, n, x, y, &crew)
 
 
 cdef object _apply(int function, object x_object, object out_object, object n_threads):
@@ -229,14 +251,16 @@ def erfc(x, out=None, *, n_threads=None):
 
 # ---- activations -----------------------------------------------------------------------------------
 
-cdef void _forward(
+cdef void _forward_member(
     int activation, Py_ssize_t n_rows, Py_ssize_t n_columns, Py_ssize_t rows_of_piece,
     const real* z, Py_ssize_t z_row_stride,  # (n_rows, n_columns)
     real* y, Py_ssize_t y_row_stride,  # (n_rows, n_columns)
-    int n_threads,
+    ft_crew* crew,
 ) noexcept nogil:
-    cdef Py_ssize_t piece, row, rows, n_pieces = (n_rows + rows_of_piece - 1) // rows_of_piece
-    for piece in prange(n_pieces, num_threads=n_threads, schedule="dynamic"):
+    cdef int thread = ft_crew_join(crew)
+    cdef Py_ssize_t row, rows, n_pieces = (n_rows + rows_of_piece - 1) // rows_of_piece
+    cdef Py_ssize_t piece = ft_crew_take(crew, thread, 0, n_pieces)
+    while piece >= 0:
         row = piece * rows_of_piece
         rows = min(rows_of_piece, n_rows - row)
         if real is float:
@@ -249,17 +273,36 @@ cdef void _forward(
                 activation, rows, n_columns, z + row * z_row_stride, z_row_stride,
                 y + row * y_row_stride, y_row_stride,
             )
+        piece = ft_crew_take(crew, thread, 0, n_pieces)
+    ft_crew_leave(crew, thread)
 
 
-cdef void _backward(
+cdef void _forward(
+    int activation, Py_ssize_t n_rows, Py_ssize_t n_columns, Py_ssize_t rows_of_piece,
+    const real* z, Py_ssize_t z_row_stride,  # (n_rows, n_columns)
+    real* y, Py_ssize_t y_row_stride,  # (n_rows, n_columns)
+    int n_threads,
+) noexcept nogil:
+    cdef ft_crew crew
+    ft_crew_start(&crew, n_threads)
+    if n_threads == 1:
+        _forward_member(activation, n_rows, n_columns, rows_of_piece, z, z_row_stride, y, y_row_stride, &crew)
+    else:
+        with parallel(num_threads=n_threads):
+            _forward_member(activation, n_rows, n_columns, rows_of_piece, z, z_row_stride, y, y_row_stride, &crew)
+
+
+cdef void _backward_member(
     int activation, Py_ssize_t n_rows, Py_ssize_t n_columns, Py_ssize_t rows_of_piece,
     const real* grad, Py_ssize_t grad_row_stride,  # (n_rows, n_columns)
     const real* saved, Py_ssize_t saved_row_stride,  # (n_rows, n_columns)
     real* delta, Py_ssize_t delta_row_stride,  # (n_rows, n_columns)
-    int n_threads,
+    ft_crew* crew,
 ) noexcept nogil:
-    cdef Py_ssize_t piece, row, rows, n_pieces = (n_rows + rows_of_piece - 1) // rows_of_piece
-    for piece in prange(n_pieces, num_threads=n_threads, schedule="dynamic"):
+    cdef int thread = ft_crew_join(crew)
+    cdef Py_ssize_t row, rows, n_pieces = (n_rows + rows_of_piece - 1) // rows_of_piece
+    cdef Py_ssize_t piece = ft_crew_take(crew, thread, 0, n_pieces)
+    while piece >= 0:
         row = piece * rows_of_piece
         rows = min(rows_of_piece, n_rows - row)
         if real is float:
@@ -274,6 +317,24 @@ cdef void _backward(
                 saved + row * saved_row_stride, saved_row_stride,
                 delta + row * delta_row_stride, delta_row_stride,
             )
+        piece = ft_crew_take(crew, thread, 0, n_pieces)
+    ft_crew_leave(crew, thread)
+
+
+cdef void _backward(
+    int activation, Py_ssize_t n_rows, Py_ssize_t n_columns, Py_ssize_t rows_of_piece,
+    const real* grad, Py_ssize_t grad_row_stride,  # (n_rows, n_columns)
+    const real* saved, Py_ssize_t saved_row_stride,  # (n_rows, n_columns)
+    real* delta, Py_ssize_t delta_row_stride,  # (n_rows, n_columns)
+    int n_threads,
+) noexcept nogil:
+    cdef ft_crew crew
+    ft_crew_start(&crew, n_threads)
+    if n_threads == 1:
+        _backward_member(activation, n_rows, n_columns, rows_of_piece, grad, grad_row_stride, saved, saved_row_stride, delta, delta_row_stride, &crew)
+    else:
+        with parallel(num_threads=n_threads):
+            _backward_member(activation, n_rows, n_columns, rows_of_piece, grad, grad_row_stride, saved, saved_row_stride, delta, delta_row_stride, &crew)
 
 
 # The output: `out_object` after its checks, or a new array.  It may be `source` itself, element upon element.

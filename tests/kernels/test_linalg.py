@@ -11,6 +11,7 @@ from tests.helpers import DTYPES, SIZES, THREAD_COUNTS, numerical_gradient
 SHAPES = [
     (1, 1, 1), (1, 300, 77), (2, 40, 130), (3, 17, 5), (6, 128, 16), (7, 64, 33), (14, 65, 31), (15, 9, 10),
     (33, 784, 10), (64, 130, 128), (100, 800, 40), (145, 33, 70), (300, 400, 20), (31, 1500, 97), (260, 70, 300),
+    (60, 1100, 130), (50, 70, 1800), (400, 90, 1000),
 ]  # fmt: skip
 
 
@@ -59,6 +60,18 @@ def test_matmul_of_integers_is_exact():
     a = rng.integers(-8, 9, (70, 90)).astype(np.float32)
     b = rng.integers(-8, 9, (90, 50)).astype(np.float32)
     np.testing.assert_array_equal(kernels.matmul(a, b), a @ b)
+
+
+@pytest.mark.parametrize("transpose_b", [False, True])
+@pytest.mark.parametrize(("k", "n"), [(11_000, 900), (300, 31_000)])
+def test_matmul_packs_a_large_b_in_sections(k, n, transpose_b):
+    rng = np.random.default_rng(6)
+    a, b = np.float32(rng.integers(-2, 3, (100, k))), np.float32(rng.integers(-2, 3, (k, n)))
+    expected = a @ b
+    b = np.asfortranarray(b).T if transpose_b else b
+    for n_threads in (1, 3):
+        result = kernels.matmul(a, b, transpose_b=transpose_b, n_threads=n_threads)
+        np.testing.assert_array_equal(result, expected)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

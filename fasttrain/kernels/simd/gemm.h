@@ -11,20 +11,50 @@
  * narrow tile more rows.
  */
 
-/* vectors of columns -> rows at most, such that accumulators, b and one element of a fit the registers */
-#define FT_TALL_ROWS (2 * FT_TILE_ROWS > 14 ? 14 : 2 * FT_TILE_ROWS) /* one vector wide */
+#define FT_TALL_ROWS (2 * FT_TILE_ROWS > 14 ? 14 : 2 * FT_TILE_ROWS) /* rows of a tile one vector wide, at most */
 
-FT_INLINE void SUFFIX(ft_tile)(const int rows, const int vectors, const int partial, ptrdiff_t k, const REAL *a,
-                               ptrdiff_t a_row_stride, ptrdiff_t a_column_stride, const REAL *b,
+/* Orders of a that a tile knows at compile time, so that its loop has no other instructions than it needs. */
+#ifndef FT_GEMM_ORDERS
+#define FT_GEMM_ORDERS
+enum { FT_ANY_ORDER, FT_BY_ROWS /* contiguous rows */, FT_BY_TILES /* as ft_pack_tiles writes */ };
+#endif
+
+#if defined(__x86_64__) && FT_VECTOR_BYTES == 32
+#include "gemm_x86.h"
+#else
+#define FT_NO_ASM_LOOP
+#endif
+
+FT_INLINE void SUFFIX(ft_tile)(const int rows, const int vectors, const int partial, const int order, ptrdiff_t k,
+                               const REAL *a, ptrdiff_t a_row_stride, ptrdiff_t a_column_stride, const REAL *b,
                                ptrdiff_t b_row_stride, ptrdiff_t b_panel_stride, REAL *c, ptrdiff_t c_row_stride,
                                int accumulate, const REAL *bias, ptrdiff_t last_count) {
+    const ptrdiff_t row_stride = order == FT_BY_TILES ? 1 : a_row_stride;
+    const ptrdiff_t column_stride = order == FT_BY_TILES ? rows : order == FT_BY_ROWS ? 1 : a_column_stride;
     VEC sum[14][8]; /* of which rows x vectors are used, all in registers */
     FT_UNROLL
     for (int i = 0; i < rows; i++)
         FT_UNROLL
         for (int v = 0; v < vectors; v++)
             sum[i][v] = (VEC){0};
-    for (ptrdiff_t p = 0; p < k; p++) {
+    /* A pointer for every three rows, since x86 adds once or twice a stride to an address at no cost.  The
+       empty statement hides that they are related: or else there is an offset for each row, in memory. */
+    const REAL *third[5];
+    FT_UNROLL
+    for (int i = 0; i < rows; i += 3) {
+        third[i / 3] = a + i * row_stride;
+        if (order != FT_BY_TILES)
+            __asm__("" : "+r"(third[i / 3]));
+    }
+    ptrdiff_t p = 0;
+#ifndef FT_NO_ASM_LOOP
+    p = SUFFIX(ft_asm_loop)(rows, partial ? 0 : vectors, order, k, a, row_stride, b, b_row_stride, sum);
+    FT_UNROLL
+    for (int i = 0; i < rows; i += 3)
+        third[i / 3] += p * column_stride;
+    b += p * b_row_stride;
+#endif
+    for (; p < k; p++) {
         VEC row[8];
         FT_UNROLL
         for (int v = 0; v < vectors; v++) {
@@ -33,12 +63,14 @@ FT_INLINE void SUFFIX(ft_tile)(const int rows, const int vectors, const int part
         }
         FT_UNROLL
         for (int i = 0; i < rows; i++) {
-            VEC element = BROADCAST(a[i * a_row_stride]);
+            VEC element = BROADCAST(third[i / 3][i % 3 * row_stride]);
             FT_UNROLL
             for (int v = 0; v < vectors; v++)
                 sum[i][v] = FMA(element, row[v], sum[i][v]);
         }
-        a += a_column_stride;
+        FT_UNROLL
+        for (int i = 0; i < rows; i += 3)
+            third[i / 3] += column_stride;
         b += b_row_stride;
     }
     FT_UNROLL
@@ -73,10 +105,17 @@ FT_INLINE void SUFFIX(ft_tile)(const int rows, const int vectors, const int part
 
 #define FT_DEFINE_TILE(rows, vectors)                                                                    \
     static __attribute__((noinline)) void SUFFIX(ft_tile_##rows##x##vectors)(FT_TILE_PARAMETERS) {       \
-        SUFFIX(ft_tile)(rows, vectors, 0, FT_TILE_ARGUMENTS);                                            \
+        SUFFIX(ft_tile)(rows, vectors, 0, FT_ANY_ORDER, FT_TILE_ARGUMENTS);                              \
     }                                                                                                    \
     static __attribute__((noinline)) void SUFFIX(ft_tile_##rows##x##vectors##_cut)(FT_TILE_PARAMETERS) { \
-        SUFFIX(ft_tile)(rows, vectors, 1, FT_TILE_ARGUMENTS);                                            \
+        SUFFIX(ft_tile)(rows, vectors, 1, FT_ANY_ORDER, FT_TILE_ARGUMENTS);                              \
+    }
+#define FT_DEFINE_ORDERED(rows, unused)                                                                  \
+    static __attribute__((noinline)) void SUFFIX(ft_tile_##rows##_by_rows)(FT_TILE_PARAMETERS) {         \
+        SUFFIX(ft_tile)(rows, FT_TILE_VECTORS, 0, FT_BY_ROWS, FT_TILE_ARGUMENTS);                        \
+    }                                                                                                    \
+    static __attribute__((noinline)) void SUFFIX(ft_tile_##rows##_by_tiles)(FT_TILE_PARAMETERS) {        \
+        SUFFIX(ft_tile)(rows, FT_TILE_VECTORS, 0, FT_BY_TILES, FT_TILE_ARGUMENTS);                       \
     }
 
 #define FT_EACH_TILE_TO_4(X, vectors) X(1, vectors) X(2, vectors) X(3, vectors) X(4, vectors)
@@ -86,16 +125,22 @@ FT_INLINE void SUFFIX(ft_tile)(const int rows, const int vectors, const int part
     FT_EACH_TILE_TO_8(X, vectors) X(9, vectors) X(10, vectors) X(11, vectors) X(12, vectors)
 #define FT_EACH_TILE_TO_14(X, vectors) FT_EACH_TILE_TO_12(X, vectors) X(13, vectors) X(14, vectors)
 #if FT_TILE_ROWS == 4
-#define FT_EACH_TILE(X) FT_EACH_TILE_TO_8(X, 1) FT_EACH_TILE_TO_4(X, 2)
+#define FT_EACH_TALL_TILE(X) FT_EACH_TILE_TO_8(X, 1)
+#define FT_EACH_FULL_TILE(X) FT_EACH_TILE_TO_4(X, 2)
 #elif FT_TILE_ROWS == 6
-#define FT_EACH_TILE(X) FT_EACH_TILE_TO_12(X, 1) FT_EACH_TILE_TO_6(X, 2)
+#define FT_EACH_TALL_TILE(X) FT_EACH_TILE_TO_12(X, 1)
+#define FT_EACH_FULL_TILE(X) FT_EACH_TILE_TO_6(X, 2)
 #elif FT_TILE_ROWS == 8
-#define FT_EACH_TILE(X) FT_EACH_TILE_TO_14(X, 1) FT_EACH_TILE_TO_8(X, 2)
+#define FT_EACH_TALL_TILE(X) FT_EACH_TILE_TO_14(X, 1)
+#define FT_EACH_FULL_TILE(X) FT_EACH_TILE_TO_8(X, 2)
 #elif FT_TILE_ROWS == 14
-#define FT_EACH_TILE(X) FT_EACH_TILE_TO_14(X, 1) FT_EACH_TILE_TO_14(X, 2)
+#define FT_EACH_TALL_TILE(X) FT_EACH_TILE_TO_14(X, 1)
+#define FT_EACH_FULL_TILE(X) FT_EACH_TILE_TO_14(X, 2)
 #endif
 
-FT_EACH_TILE(FT_DEFINE_TILE)
+FT_EACH_TALL_TILE(FT_DEFINE_TILE)
+FT_EACH_FULL_TILE(FT_DEFINE_TILE)
+FT_EACH_FULL_TILE(FT_DEFINE_ORDERED)
 FT_DEFINE_TILE(1, 8)
 FT_DEFINE_TILE(2, 4)
 
@@ -104,7 +149,11 @@ typedef void (*SUFFIX(ft_tile_function))(FT_TILE_PARAMETERS);
     [rows][vectors] = {SUFFIX(ft_tile_##rows##x##vectors), SUFFIX(ft_tile_##rows##x##vectors##_cut)},
 /* [rows][vectors][whether the last vector is partial] */
 static const SUFFIX(ft_tile_function) SUFFIX(ft_tiles)[15][9][2] = {
-    FT_EACH_TILE(FT_TILE_ENTRY) FT_TILE_ENTRY(1, 8) FT_TILE_ENTRY(2, 4)};
+    FT_EACH_TALL_TILE(FT_TILE_ENTRY) FT_EACH_FULL_TILE(FT_TILE_ENTRY) FT_TILE_ENTRY(1, 8) FT_TILE_ENTRY(2, 4)};
+#define FT_ORDERED_ENTRY(rows, unused)                                                                   \
+    [rows] = {[FT_BY_ROWS] = SUFFIX(ft_tile_##rows##_by_rows), [FT_BY_TILES] = SUFFIX(ft_tile_##rows##_by_tiles)},
+/* whole tiles of FT_TILE_VECTORS vectors: [rows][order] */
+static const SUFFIX(ft_tile_function) SUFFIX(ft_ordered_tiles)[15][3] = {FT_EACH_FULL_TILE(FT_ORDERED_ENTRY)};
 
 static void SUFFIX(ft_gemm_block)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const REAL *a, ptrdiff_t a_row_stride,
                                   ptrdiff_t a_column_stride, const REAL *b, ptrdiff_t b_row_stride,
@@ -120,9 +169,15 @@ static void SUFFIX(ft_gemm_block)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const R
         ptrdiff_t most = vectors == 1 && !tiled ? FT_TALL_ROWS : FT_TILE_ROWS;
         ptrdiff_t n_tiles = (m + most - 1) / most;
         const REAL *panel = b + column / (FT_TILE_VECTORS * LANES) * b_panel_stride;
+        int order = vectors != FT_TILE_VECTORS || last_count < LANES ? FT_ANY_ORDER
+                    : tiled                                          ? FT_BY_TILES
+                    : a_column_stride == 1                           ? FT_BY_ROWS
+                                                                     : FT_ANY_ORDER;
         for (ptrdiff_t tile = 0, row = 0; tile < n_tiles; tile++) {
             ptrdiff_t rows = m / n_tiles + (tile < m % n_tiles);
-            SUFFIX(ft_tiles)[rows][vectors][last_count < LANES](
+            const SUFFIX(ft_tile_function) compute = order ? SUFFIX(ft_ordered_tiles)[rows][order]
+                                                           : SUFFIX(ft_tiles)[rows][vectors][last_count < LANES];
+            compute(
                 k, a + row * (tiled ? k : a_row_stride), tiled ? 1 : a_row_stride, tiled ? rows : a_column_stride,
                 panel, b_row_stride, b_panel_stride, c + row * c_row_stride + column, c_row_stride, accumulate,
                 bias ? bias + column : NULL, last_count);
@@ -132,28 +187,65 @@ static void SUFFIX(ft_gemm_block)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const R
     }
 }
 
+/* Squares of 128 bits, FT_SQUARE rows of them, transposed in every 128 bits of the vectors. */
+#define FT_SQUARE (16 / (int)sizeof(REAL))
+FT_INLINE void SUFFIX(ft_transpose)(const VEC *row, VEC *column) {
+#if REAL_IS_FLOAT
+    VEC low01 = FT_LOW_PAIRS(f32, row[0], row[1]), high01 = FT_HIGH_PAIRS(f32, row[0], row[1]);
+    VEC low23 = FT_LOW_PAIRS(f32, row[2], row[3]), high23 = FT_HIGH_PAIRS(f32, row[2], row[3]);
+    column[0] = (VEC)FT_LOW_PAIRS(f64, (f64v)low01, (f64v)low23);
+    column[1] = (VEC)FT_HIGH_PAIRS(f64, (f64v)low01, (f64v)low23);
+    column[2] = (VEC)FT_LOW_PAIRS(f64, (f64v)high01, (f64v)high23);
+    column[3] = (VEC)FT_HIGH_PAIRS(f64, (f64v)high01, (f64v)high23);
+#else
+    column[0] = FT_LOW_PAIRS(f64, row[0], row[1]);
+    column[1] = FT_HIGH_PAIRS(f64, row[0], row[1]);
+#endif
+}
+
+/*
+ * A tile of rows that are each contiguous, FT_SQUARE rows at a time; the last rows of a tile are also the last
+ * of those, so some are written twice.  Returns the number of columns written.
+ */
+FT_INLINE ptrdiff_t SUFFIX(ft_pack_tile_rows)(ptrdiff_t rows, ptrdiff_t k, const REAL *a, ptrdiff_t a_row_stride,
+                                              REAL *packed) {
+    ptrdiff_t p = 0;
+    for (; rows >= FT_SQUARE && p + LANES <= k; p += LANES)
+        for (ptrdiff_t i = 0; i < rows; i += FT_SQUARE) {
+            ptrdiff_t first = i + FT_SQUARE <= rows ? i : rows - FT_SQUARE;
+            VEC row[4], turned[4];
+            FT_UNROLL
+            for (int j = 0; j < FT_SQUARE; j++)
+                row[j] = LOAD(a + (first + j) * a_row_stride + p);
+            SUFFIX(ft_transpose)(row, turned);
+            FT_UNROLL
+            for (int square = 0; square < LANES / FT_SQUARE; square++)
+                FT_UNROLL
+                for (int j = 0; j < FT_SQUARE; j++)
+                    ft_store_piece((char *)(packed + (p + square * FT_SQUARE + j) * rows + first), (f64v)turned[j],
+                                   square);
+        }
+    return p;
+}
+
 /* a (m, k) tile by tile, k columns of the tile's rows each: the order in which a block reads it. */
 static void SUFFIX(ft_pack_tiles)(ptrdiff_t m, ptrdiff_t k, const REAL *a, ptrdiff_t a_row_stride,
                                   ptrdiff_t a_column_stride, REAL *packed) {
     ptrdiff_t n_tiles = (m + FT_TILE_ROWS - 1) / FT_TILE_ROWS;
     for (ptrdiff_t tile = 0, row = 0; tile < n_tiles; tile++) {
-        ptrdiff_t rows = m / n_tiles + (tile < m % n_tiles);
-        if (a_row_stride == 1) {
+        ptrdiff_t rows = m / n_tiles + (tile < m % n_tiles), p = 0;
+        if (a_row_stride == 1)
             /* whole vectors; the next column overwrites what is beyond the tile, the last ones go one by one */
-            ptrdiff_t p = 0;
             for (; row + 2 * LANES <= m && p + 2 * LANES <= k && rows <= 2 * LANES; p++) {
                 STORE(packed + p * rows, LOAD(a + p * a_column_stride));
                 if (FT_TILE_ROWS > LANES)
                     STORE(packed + p * rows + LANES, LOAD(a + p * a_column_stride + LANES));
             }
-            for (; p < k; p++)
-                for (ptrdiff_t i = 0; i < rows; i++)
-                    packed[p * rows + i] = a[p * a_column_stride + i];
-        } else {
-            for (ptrdiff_t p = 0; p < k; p++)
-                for (ptrdiff_t i = 0; i < rows; i++)
-                    packed[p * rows + i] = a[i * a_row_stride + p * a_column_stride];
-        }
+        else if (a_column_stride == 1)
+            p = SUFFIX(ft_pack_tile_rows)(rows, k, a, a_row_stride, packed);
+        for (; p < k; p++)
+            for (ptrdiff_t i = 0; i < rows; i++)
+                packed[p * rows + i] = a[i * a_row_stride + p * a_column_stride];
         row += rows;
         a += rows * a_row_stride;
         packed += rows * k;
@@ -161,35 +253,23 @@ static void SUFFIX(ft_pack_tiles)(ptrdiff_t m, ptrdiff_t k, const REAL *a, ptrdi
 }
 
 /*
- * A panel from columns that are each contiguous (b transposed): squares of 128 bits are transposed in
- * registers, all squares of a vector at once.  Returns the number of rows written, a multiple of the
- * square's side.
+ * A panel from columns that are each contiguous (b transposed), a square of every vector at once.  Returns
+ * the number of rows written, a multiple of the square's side.
  */
 FT_INLINE ptrdiff_t SUFFIX(ft_pack_transposed)(ptrdiff_t k, const REAL *b, ptrdiff_t b_column_stride, REAL *packed) {
-    const int side = 16 / (int)sizeof(REAL);
     const ptrdiff_t panel = FT_TILE_VECTORS * LANES;
     ptrdiff_t p = 0;
-    for (; p + side <= k; p += side)
+    for (; p + FT_SQUARE <= k; p += FT_SQUARE)
         FT_UNROLL
         for (int v = 0; v < FT_TILE_VECTORS; v++) {
             VEC column[4], turned[4];
             FT_UNROLL
-            for (int i = 0; i < side; i++)
+            for (int i = 0; i < FT_SQUARE; i++)
                 column[i] = (VEC)ft_load_pieces((const char *)(b + p + (v * LANES + i) * b_column_stride),
-                                                side * b_column_stride * (ptrdiff_t)sizeof(REAL));
-#if REAL_IS_FLOAT
-            VEC low01 = FT_LOW_PAIRS(f32, column[0], column[1]), high01 = FT_HIGH_PAIRS(f32, column[0], column[1]);
-            VEC low23 = FT_LOW_PAIRS(f32, column[2], column[3]), high23 = FT_HIGH_PAIRS(f32, column[2], column[3]);
-            turned[0] = (VEC)FT_LOW_PAIRS(f64, (f64v)low01, (f64v)low23);
-            turned[1] = (VEC)FT_HIGH_PAIRS(f64, (f64v)low01, (f64v)low23);
-            turned[2] = (VEC)FT_LOW_PAIRS(f64, (f64v)high01, (f64v)high23);
-            turned[3] = (VEC)FT_HIGH_PAIRS(f64, (f64v)high01, (f64v)high23);
-#else
-            turned[0] = FT_LOW_PAIRS(f64, column[0], column[1]);
-            turned[1] = FT_HIGH_PAIRS(f64, column[0], column[1]);
-#endif
+                                                FT_SQUARE * b_column_stride * (ptrdiff_t)sizeof(REAL));
+            SUFFIX(ft_transpose)(column, turned);
             FT_UNROLL
-            for (int i = 0; i < side; i++)
+            for (int i = 0; i < FT_SQUARE; i++)
                 STORE(packed + (p + i) * panel + v * LANES, turned[i]);
         }
     return p;
@@ -235,6 +315,8 @@ static void SUFFIX(ft_pack_panels)(ptrdiff_t k, ptrdiff_t n, const REAL *b, ptrd
     }
 }
 
+#undef FT_NO_ASM_LOOP
+#undef FT_SQUARE
 #undef FT_TALL_ROWS
 #undef FT_TILE_PARAMETERS
 #undef FT_TILE_ARGUMENTS
@@ -244,5 +326,8 @@ static void SUFFIX(ft_pack_panels)(ptrdiff_t k, ptrdiff_t n, const REAL *b, ptrd
 #undef FT_EACH_TILE_TO_8
 #undef FT_EACH_TILE_TO_12
 #undef FT_EACH_TILE_TO_14
-#undef FT_EACH_TILE
+#undef FT_EACH_TALL_TILE
+#undef FT_EACH_FULL_TILE
+#undef FT_DEFINE_ORDERED
+#undef FT_ORDERED_ENTRY
 #undef FT_TILE_ENTRY

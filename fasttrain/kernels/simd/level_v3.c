@@ -15,7 +15,7 @@
 #define FT_TILE_VECTORS 2
 #define FT_PACK_ROWS 96
 #define FT_PACK_DEPTH 128
-#define FT_PANEL_BYTES 24576
+#define FT_PANEL_BYTES 32768
 #include "level.h"
 const ft_table *const ft_level_v3 = &ft_this_level;
 #else

@@ -142,6 +142,9 @@ FT_INLINE f64v ft_load_pieces(const char *from, ptrdiff_t stride) {
 #endif
 }
 
+/* Piece i of a vector, to any address. */
+FT_INLINE void ft_store_piece(char *to, f64v v, int i) { memcpy(to, (const char *)&v + 16 * i, 16); }
+
 #define FT_LOW_PAIRS(S, a, b) __builtin_shufflevector(a, b, FT_LOW_PAIRS_##S)
 #define FT_HIGH_PAIRS(S, a, b) __builtin_shufflevector(a, b, FT_HIGH_PAIRS_##S)
 
