@@ -10,7 +10,7 @@
 /* Longest sum over features that stays in one set of accumulators; shorter ones round less. */
 #define FT_LINEAR_FOLD 2048
 #define FT_LINEAR_ROWS 4    /* rows that share the loads of theta */
-#define FT_LINEAR_VECTORS 8 /* vectors of the gradient that stay in registers over a block */
+#define FT_LINEAR_VECTORS 13 /* vectors of the gradient that stay in registers over a block */
 
 /* z (n_rows,) += X theta, n_rows a constant up to FT_LINEAR_ROWS, n_features at most FT_LINEAR_FOLD */
 FT_INLINE void SUFFIX(ft_linear_rows)(ptrdiff_t n_rows, ptrdiff_t n_features, const REAL *x,
@@ -35,8 +35,16 @@ FT_INLINE void SUFFIX(ft_linear_rows)(ptrdiff_t n_rows, ptrdiff_t n_features, co
         FT_UNROLL for (ptrdiff_t i = 0; i < n_rows; i++)
             sum[i][1] = FMA(LOAD_PARTIAL(x + i * x_row_stride + j, n_features - j), theta1, sum[i][1]);
     }
-    FT_UNROLL for (ptrdiff_t i = 0; i < n_rows; i++)
-        z[i] += SUM(sum[i][0] + sum[i][1]);
+    if (n_rows == 4) {
+        REAL total[4];
+        SUFFIX(ft_sum_four)(sum[0][0] + sum[0][1], sum[1][0] + sum[1][1], sum[2][0] + sum[2][1],
+                            sum[3][0] + sum[3][1], total);
+        FT_UNROLL for (ptrdiff_t i = 0; i < 4; i++)
+            z[i] += total[i];
+    } else {
+        FT_UNROLL for (ptrdiff_t i = 0; i < n_rows; i++)
+            z[i] += SUM(sum[i][0] + sum[i][1]);
+    }
 }
 
 static void SUFFIX(ft_linear_predict)(ptrdiff_t n_rows, ptrdiff_t n_features, const REAL *x,
@@ -61,59 +69,79 @@ static void SUFFIX(ft_linear_predict)(ptrdiff_t n_rows, ptrdiff_t n_features, co
 
 /*
  * grad (n_vectors of LANES, the last cut to last_count) += X^T residual, n_vectors a constant.  Narrow columns
- * take four rows at a time, each with sums of its own, so that no sum waits for itself.
+ * take several rows at a time, each with sums of its own, so that no sum waits for itself.
  */
-FT_INLINE void SUFFIX(ft_linear_columns)(ptrdiff_t n_rows, ptrdiff_t n_vectors, ptrdiff_t last_count,
-                                         const REAL *x, ptrdiff_t x_row_stride, const REAL *residual,
-                                         REAL *grad) {
-    const ptrdiff_t last = n_vectors - 1, group = n_vectors <= 2 ? 4 : 1;
+FT_INLINE void SUFFIX(ft_linear_columns)(ptrdiff_t n_rows, const ptrdiff_t n_vectors, const int whole,
+                                         ptrdiff_t last_count, const REAL *x, ptrdiff_t x_row_stride,
+                                         const REAL *residual, REAL *grad) {
+    const ptrdiff_t last = n_vectors - 1, group = n_vectors <= 3 ? 4 : n_vectors <= 6 ? 2 : 1;
     VEC sum[FT_LINEAR_VECTORS] = {{0}};
-    for (ptrdiff_t i0 = 0; i0 < n_rows; i0 += group) {
+    ptrdiff_t i = 0;
+    for (; i + group <= n_rows; i += group)
         FT_UNROLL for (ptrdiff_t g = 0; g < group; g++) {
-            if (i0 + g == n_rows)
-                break;
-            const REAL *row = x + (i0 + g) * x_row_stride;
-            const VEC r = BROADCAST(residual[i0 + g]);
-            FT_UNROLL for (ptrdiff_t v = 0; v < last; v++)
-                sum[g * n_vectors + v] = FMA(LOAD(row + v * LANES), r, sum[g * n_vectors + v]);
-            const REAL *cut = row + last * LANES;
-            const VEC x_last = last_count == LANES ? LOAD(cut) : LOAD_PARTIAL(cut, last_count);
-            sum[g * n_vectors + last] = FMA(x_last, r, sum[g * n_vectors + last]);
+            const REAL *row = x + (i + g) * x_row_stride;
+            const VEC r = BROADCAST(residual[i + g]);
+            FT_UNROLL for (ptrdiff_t v = 0; v < n_vectors; v++) {
+                const REAL *from = row + v * LANES;
+                sum[g * n_vectors + v] =
+                    FMA(v < last || whole ? LOAD(from) : LOAD_PARTIAL(from, last_count), r, sum[g * n_vectors + v]);
+            }
+        }
+    for (; i < n_rows; i++) {
+        const REAL *row = x + i * x_row_stride;
+        const VEC r = BROADCAST(residual[i]);
+        FT_UNROLL for (ptrdiff_t v = 0; v < n_vectors; v++) {
+            const REAL *from = row + v * LANES;
+            sum[v] = FMA(v < last || whole ? LOAD(from) : LOAD_PARTIAL(from, last_count), r, sum[v]);
         }
     }
-    if (group == 4)
-        FT_UNROLL for (ptrdiff_t v = 0; v < n_vectors; v++)
-            sum[v] = (sum[v] + sum[n_vectors + v]) + (sum[2 * n_vectors + v] + sum[3 * n_vectors + v]);
-    FT_UNROLL for (ptrdiff_t v = 0; v < last; v++)
-        STORE(grad + v * LANES, LOAD(grad + v * LANES) + sum[v]);
-    REAL *cut = grad + last * LANES;
-    STORE_PARTIAL(cut, last_count, LOAD_PARTIAL(cut, last_count) + sum[last]);
+    FT_UNROLL for (ptrdiff_t v = 0; v < n_vectors; v++) {
+        VEC total = sum[v];
+        if (group == 2)
+            total += sum[n_vectors + v];
+        if (group == 4)
+            total = (total + sum[n_vectors + v]) + (sum[2 * n_vectors + v] + sum[3 * n_vectors + v]);
+        REAL *to = grad + v * LANES;
+        if (v < last || whole)
+            STORE(to, LOAD(to) + total);
+        else
+            STORE_PARTIAL(to, last_count, LOAD_PARTIAL(to, last_count) + total);
+    }
 }
 
+/* Chunks of equal width, so that none is narrow unless X is. */
 static void SUFFIX(ft_linear_gradient)(ptrdiff_t n_rows, ptrdiff_t n_features, const REAL *x,
                                        ptrdiff_t x_row_stride, const REAL *residual, REAL *grad) {
-    ptrdiff_t j = 0;
-    for (; j + FT_LINEAR_VECTORS * LANES <= n_features; j += FT_LINEAR_VECTORS * LANES)
-        SUFFIX(ft_linear_columns)(n_rows, FT_LINEAR_VECTORS, LANES, x + j, x_row_stride, residual, grad + j);
-    if (j == n_features)
-        return;
-    const ptrdiff_t n_vectors = (n_features - j + LANES - 1) / LANES;
-    const ptrdiff_t last_count = n_features - j - (n_vectors - 1) * LANES;
+    const ptrdiff_t n_vectors = (n_features + LANES - 1) / LANES;
+    const ptrdiff_t n_chunks = (n_vectors + FT_LINEAR_VECTORS - 1) / FT_LINEAR_VECTORS;
+    for (ptrdiff_t chunk = 0; chunk < n_chunks; chunk++) {
+        const ptrdiff_t first = n_vectors * chunk / n_chunks, past = n_vectors * (chunk + 1) / n_chunks;
+        const ptrdiff_t j = first * LANES, count = n_features - (past - 1) * LANES;
+        const ptrdiff_t last_count = count < LANES ? count : LANES;
 #define FT_LINEAR_CASE(n)                                                                               \
     case n:                                                                                             \
-        SUFFIX(ft_linear_columns)(n_rows, n, last_count, x + j, x_row_stride, residual, grad + j);      \
+        if (last_count == LANES)                                                                        \
+            SUFFIX(ft_linear_columns)(n_rows, n, 1, LANES, x + j, x_row_stride, residual, grad + j);    \
+        else                                                                                            \
+            SUFFIX(ft_linear_columns)(n_rows, n, 0, last_count, x + j, x_row_stride, residual, grad + j); \
         break;
-    switch (n_vectors) {
-        FT_LINEAR_CASE(1)
-        FT_LINEAR_CASE(2)
-        FT_LINEAR_CASE(3)
-        FT_LINEAR_CASE(4)
-        FT_LINEAR_CASE(5)
-        FT_LINEAR_CASE(6)
-        FT_LINEAR_CASE(7)
-        FT_LINEAR_CASE(8)
-    }
+        switch (past - first) {
+            FT_LINEAR_CASE(1)
+            FT_LINEAR_CASE(2)
+            FT_LINEAR_CASE(3)
+            FT_LINEAR_CASE(4)
+            FT_LINEAR_CASE(5)
+            FT_LINEAR_CASE(6)
+            FT_LINEAR_CASE(7)
+            FT_LINEAR_CASE(8)
+            FT_LINEAR_CASE(9)
+            FT_LINEAR_CASE(10)
+            FT_LINEAR_CASE(11)
+            FT_LINEAR_CASE(12)
+            FT_LINEAR_CASE(13)
+        }
 #undef FT_LINEAR_CASE
+    }
 }
 
 /* *sum += the weights (n,), in double; returns the first that is negative or not finite, or -1. */

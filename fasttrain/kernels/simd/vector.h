@@ -252,6 +252,51 @@ FT_INLINE f64v ft_max_f64(f64v a, f64v b) { return ft_select_f64(a > b, a, b); }
 FT_DEFINE_VECTOR_OPS(f32, float, i32, __builtin_fmaf, __builtin_sqrtf)
 FT_DEFINE_VECTOR_OPS(f64, double, i64, __builtin_fma, __builtin_sqrt)
 
+/*
+ * Sums of four vectors at once, each in the order of ft_sum: halves are folded together down to 128 bits, and
+ * those of the four are transposed.
+ */
+typedef float ft_quad __attribute__((vector_size(16)));
+typedef double ft_pair __attribute__((vector_size(16)));
+#if FT_VECTOR_BYTES == 64
+FT_INLINE ft_quad ft_fold_f32(f32v v) {
+    typedef float half __attribute__((vector_size(32)));
+    half h = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
+             __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
+    return __builtin_shufflevector(h, h, 0, 1, 2, 3) + __builtin_shufflevector(h, h, 4, 5, 6, 7);
+}
+FT_INLINE ft_pair ft_fold_f64(f64v v) {
+    typedef double half __attribute__((vector_size(32)));
+    half h = __builtin_shufflevector(v, v, 0, 1, 2, 3) + __builtin_shufflevector(v, v, 4, 5, 6, 7);
+    return __builtin_shufflevector(h, h, 0, 1) + __builtin_shufflevector(h, h, 2, 3);
+}
+#elif FT_VECTOR_BYTES == 32
+FT_INLINE ft_quad ft_fold_f32(f32v v) {
+    return __builtin_shufflevector(v, v, 0, 1, 2, 3) + __builtin_shufflevector(v, v, 4, 5, 6, 7);
+}
+FT_INLINE ft_pair ft_fold_f64(f64v v) {
+    return __builtin_shufflevector(v, v, 0, 1) + __builtin_shufflevector(v, v, 2, 3);
+}
+#else
+FT_INLINE ft_quad ft_fold_f32(f32v v) { return v; }
+FT_INLINE ft_pair ft_fold_f64(f64v v) { return v; }
+#endif
+FT_INLINE void ft_sum_four_f32(f32v a, f32v b, f32v c, f32v d, float *sums) {
+    ft_quad p = ft_fold_f32(a), q = ft_fold_f32(b), r = ft_fold_f32(c), s = ft_fold_f32(d);
+    ft_quad pq_low = __builtin_shufflevector(p, q, 0, 4, 1, 5), pq_high = __builtin_shufflevector(p, q, 2, 6, 3, 7);
+    ft_quad rs_low = __builtin_shufflevector(r, s, 0, 4, 1, 5), rs_high = __builtin_shufflevector(r, s, 2, 6, 3, 7);
+    ft_quad pq = pq_low + pq_high, rs = rs_low + rs_high; /* lanes 0 + 2 of p and q, 1 + 3 of p and q */
+    ft_quad total = __builtin_shufflevector(pq, rs, 0, 1, 4, 5) + __builtin_shufflevector(pq, rs, 2, 3, 6, 7);
+    memcpy(sums, &total, sizeof total);
+}
+FT_INLINE void ft_sum_four_f64(f64v a, f64v b, f64v c, f64v d, double *sums) {
+    ft_pair p = ft_fold_f64(a), q = ft_fold_f64(b), r = ft_fold_f64(c), s = ft_fold_f64(d);
+    ft_pair pq = __builtin_shufflevector(p, q, 0, 2) + __builtin_shufflevector(p, q, 1, 3);
+    ft_pair rs = __builtin_shufflevector(r, s, 0, 2) + __builtin_shufflevector(r, s, 1, 3);
+    memcpy(sums, &pq, sizeof pq);
+    memcpy(sums + 2, &rs, sizeof rs);
+}
+
 /* Running sums in double of vectors of either type: one lane of double for each lane that comes in. */
 typedef struct {
     f64v low, high;
