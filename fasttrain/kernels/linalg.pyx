@@ -261,7 +261,9 @@ cdef void _cut(product* p, Py_ssize_t itemsize, Py_ssize_t pack_rows, Py_ssize_t
     p.n_panels = (p.n + p.panel - 1) // p.panel
     p.n_blocks = depth_blocks(p.k, block_depth)
     p.deepest = (p.k + p.n_blocks - 1) // p.n_blocks
-    p.pack = (p.b_column_stride != 1 and p.n > 1) or (p.m > pack_rows and p.k > pack_depth and p.n > p.panel)
+    p.pack = p.b_column_stride != 1 and p.n > 1
+    if not p.pack:
+        p.pack = worth_packing(p.m, p.n, p.k, p.b_row_stride * itemsize, p.panel, pack_rows, pack_depth)
     p.tile = (p.m >= TILED_ROWS and p.n_panels >= TILED_PANELS and p.deepest >= TILED_DEPTH
               and (p.a_row_stride == 1 or p.n_panels >= TILED_WIDE or p.k >= TILED_LENGTH))
     p.section_panels, p.section_blocks = p.n_panels, p.n_blocks

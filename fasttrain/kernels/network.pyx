@@ -33,7 +33,7 @@ from fasttrain.kernels.checks cimport (
     real_array_like,
     row_stride,
 )
-from fasttrain.kernels.linalg cimport depth_blocks
+from fasttrain.kernels.linalg cimport depth_blocks, worth_packing
 from fasttrain.kernels.optim cimport adam_scalars, sgd_scalars
 from fasttrain.kernels.runtime cimport (
     ft_crew,
@@ -301,7 +301,7 @@ cdef int _lay_out(Program program, session* s, Py_ssize_t batch, Py_ssize_t item
             step.delta = place
             place += batch * step.output_stride
         step.packed = step.turned = -1
-        if batch > pack_rows and step.n_in > pack_depth and step.n_out > panel:
+        if worth_packing(batch, step.n_out, step.n_in, step.n_out * itemsize, panel, pack_rows, pack_depth):
             step.packed = pack
             pack += (step.n_out + panel - 1) // panel * panel * step.n_in
         if training and i > 0:

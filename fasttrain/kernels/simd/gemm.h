@@ -155,6 +155,34 @@ static const SUFFIX(ft_tile_function) SUFFIX(ft_tiles)[15][9][2] = {
 /* whole tiles of FT_TILE_VECTORS vectors: [rows][order] */
 static const SUFFIX(ft_tile_function) SUFFIX(ft_ordered_tiles)[15][3] = {FT_EACH_FULL_TILE(FT_ORDERED_ENTRY)};
 
+/*
+ * A tile whose last vector is cut, where b may be read beyond the cut: a whole tile beside c, of which the part
+ * that is in c is copied.
+ */
+static void SUFFIX(ft_cut_tile)(ptrdiff_t rows, int order, FT_TILE_PARAMETERS) {
+    enum { WIDTH = FT_TILE_VECTORS * LANES };
+    REAL whole[FT_TILE_ROWS * WIDTH], whole_bias[WIDTH];
+    const ptrdiff_t past = (FT_TILE_VECTORS - 1) * LANES; /* the cut vector's first column */
+    if (accumulate)
+        for (ptrdiff_t i = 0; i < rows; i++) {
+            for (ptrdiff_t v = 0; v < past; v += LANES)
+                STORE(whole + i * WIDTH + v, LOAD(c + i * c_row_stride + v));
+            STORE(whole + i * WIDTH + past, LOAD_PARTIAL(c + i * c_row_stride + past, last_count));
+        }
+    if (bias) {
+        for (ptrdiff_t v = 0; v < past; v += LANES)
+            STORE(whole_bias + v, LOAD(bias + v));
+        STORE(whole_bias + past, LOAD_PARTIAL(bias + past, last_count));
+    }
+    SUFFIX(ft_ordered_tiles)[rows][order](k, a, a_row_stride, a_column_stride, b, b_row_stride, b_panel_stride,
+                                          whole, WIDTH, accumulate, bias ? whole_bias : NULL, LANES);
+    for (ptrdiff_t i = 0; i < rows; i++) {
+        for (ptrdiff_t v = 0; v < past; v += LANES)
+            STORE(c + i * c_row_stride + v, LOAD(whole + i * WIDTH + v));
+        STORE_PARTIAL(c + i * c_row_stride + past, last_count, LOAD(whole + i * WIDTH + past));
+    }
+}
+
 static void SUFFIX(ft_gemm_block)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const REAL *a, ptrdiff_t a_row_stride,
                                   ptrdiff_t a_column_stride, const REAL *b, ptrdiff_t b_row_stride,
                                   ptrdiff_t b_panel_stride, REAL *c, ptrdiff_t c_row_stride, int accumulate,
@@ -169,18 +197,24 @@ static void SUFFIX(ft_gemm_block)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const R
         ptrdiff_t most = vectors == 1 && !tiled ? FT_TALL_ROWS : FT_TILE_ROWS;
         ptrdiff_t n_tiles = (m + most - 1) / most;
         const REAL *panel = b + column / (FT_TILE_VECTORS * LANES) * b_panel_stride;
-        int order = vectors != FT_TILE_VECTORS || last_count < LANES ? FT_ANY_ORDER
-                    : tiled                                          ? FT_BY_TILES
-                    : a_column_stride == 1                           ? FT_BY_ROWS
-                                                                     : FT_ANY_ORDER;
+        const int cut = last_count < LANES, padded = b_panel_stride != FT_TILE_VECTORS * LANES;
+        int order = vectors != FT_TILE_VECTORS || (cut && !(padded && k >= 32)) ? FT_ANY_ORDER
+                    : tiled                                                     ? FT_BY_TILES
+                    : a_column_stride == 1                                      ? FT_BY_ROWS
+                                                                                : FT_ANY_ORDER;
         for (ptrdiff_t tile = 0, row = 0; tile < n_tiles; tile++) {
             ptrdiff_t rows = m / n_tiles + (tile < m % n_tiles);
-            const SUFFIX(ft_tile_function) compute = order ? SUFFIX(ft_ordered_tiles)[rows][order]
-                                                           : SUFFIX(ft_tiles)[rows][vectors][last_count < LANES];
-            compute(
-                k, a + row * (tiled ? k : a_row_stride), tiled ? 1 : a_row_stride, tiled ? rows : a_column_stride,
-                panel, b_row_stride, b_panel_stride, c + row * c_row_stride + column, c_row_stride, accumulate,
-                bias ? bias + column : NULL, last_count);
+#define FT_ARGUMENTS                                                                                     \
+    k, a + row * (tiled ? k : a_row_stride), tiled ? 1 : a_row_stride, tiled ? rows : a_column_stride,   \
+        panel, b_row_stride, b_panel_stride, c + row * c_row_stride + column, c_row_stride, accumulate,  \
+        bias ? bias + column : NULL, last_count
+            if (order == FT_ANY_ORDER)
+                SUFFIX(ft_tiles)[rows][vectors][cut](FT_ARGUMENTS);
+            else if (cut)
+                SUFFIX(ft_cut_tile)(rows, order, FT_ARGUMENTS);
+            else
+                SUFFIX(ft_ordered_tiles)[rows][order](FT_ARGUMENTS);
+#undef FT_ARGUMENTS
             row += rows;
         }
         column += width;

@@ -55,7 +55,8 @@ typedef struct {
            product has more rows than pack_rows and deeper than pack_depth, in blocks of block_depth. */ \
         ptrdiff_t pack_rows, pack_depth, block_depth;                                                    \
         /* c (m, n) = [c +] a (m, k) b (k, n) [+ bias (n,)].  b as panels of tile_columns columns:       \
-           panel j starts at b + j * b_panel_stride, its row p at + p * b_row_stride. */                 \
+           panel j starts at b + j * b_panel_stride, its row p at + p * b_row_stride.  Panels that are   \
+           further apart than tile_columns are whole in memory: the last is read beyond n. */            \
         void (*gemm_block)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const T *a, ptrdiff_t a_row_stride,    \
                            ptrdiff_t a_column_stride, const T *b, ptrdiff_t b_row_stride,                \
                            ptrdiff_t b_panel_stride, T *c, ptrdiff_t c_row_stride, int accumulate,       \
