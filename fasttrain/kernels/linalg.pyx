@@ -44,9 +44,9 @@ ctypedef fused real:
     float
     double
 
-# Multiply-adds that pay for waking one more thread (about 10 microseconds of work), and those of a piece that
+# Multiply-adds that pay for one more thread (about 6 microseconds of work), and those of a piece that
 # a share is cut into so that threads can help each other.
-cdef double THREAD_GRAIN = 5e5
+cdef double THREAD_GRAIN = 3e5
 cdef double PIECE_GRAIN = 5e6
 # Rows of a piece at most, without and with a copied a: one block of depth of them stays in the second-level cache.
 cdef Py_ssize_t PIECE_ROWS = 96, TILED_PIECE_ROWS = 192

@@ -268,3 +268,28 @@ def test_build_info_has_plain_values():
     assert info["vector_bytes"] in (16, 32, 64)
     assert info["openmp"] is None or info["openmp"] >= 200805
     assert info["compiler"].split()[0] in ("gcc", "clang")
+
+
+# ---- crews -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_threads", [5, 70])
+def test_more_threads_than_cores_and_shares_give_the_same_bits(n_threads):
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((512, 300)).astype("f"), rng.standard_normal((300, 512)).astype("f")
+    expected = kernels.matmul(a, b, n_threads=1)
+    for _ in range(3):
+        np.testing.assert_array_equal(kernels.matmul(a, b, n_threads=n_threads), expected)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="needs Linux's list of threads")
+def test_threads_keep_their_affinity():
+    a = np.ones((256, 256), np.float32)
+    before = os.sched_getaffinity(0)
+    for _ in range(100):
+        kernels.matmul(a, a, n_threads=2)
+    for task in os.listdir("/proc/self/task"):
+        try:
+            assert os.sched_getaffinity(int(task)) == before
+        except ProcessLookupError:  # it has ended meanwhile
+            continue
