@@ -286,10 +286,14 @@ cdef void _forward(
     cdef ft_crew crew
     ft_crew_start(&crew, n_threads)
     if n_threads == 1:
-        _forward_member(activation, n_rows, n_columns, rows_of_piece, z, z_row_stride, y, y_row_stride, &crew)
+        _forward_member(
+            activation, n_rows, n_columns, rows_of_piece, z, z_row_stride, y, y_row_stride, &crew,
+        )
     else:
         with parallel(num_threads=n_threads):
-            _forward_member(activation, n_rows, n_columns, rows_of_piece, z, z_row_stride, y, y_row_stride, &crew)
+            _forward_member(
+                activation, n_rows, n_columns, rows_of_piece, z, z_row_stride, y, y_row_stride, &crew,
+            )
 
 
 cdef void _backward_member(
@@ -331,10 +335,16 @@ cdef void _backward(
     cdef ft_crew crew
     ft_crew_start(&crew, n_threads)
     if n_threads == 1:
-        _backward_member(activation, n_rows, n_columns, rows_of_piece, grad, grad_row_stride, saved, saved_row_stride, delta, delta_row_stride, &crew)
+        _backward_member(
+            activation, n_rows, n_columns, rows_of_piece, grad, grad_row_stride, saved, saved_row_stride,
+            delta, delta_row_stride, &crew,
+        )
     else:
         with parallel(num_threads=n_threads):
-            _backward_member(activation, n_rows, n_columns, rows_of_piece, grad, grad_row_stride, saved, saved_row_stride, delta, delta_row_stride, &crew)
+            _backward_member(
+                activation, n_rows, n_columns, rows_of_piece, grad, grad_row_stride, saved, saved_row_stride,
+                delta, delta_row_stride, &crew,
+            )
 
 
 # The output: `out_object` after its checks, or a new array.  It may be `source` itself, element upon element.

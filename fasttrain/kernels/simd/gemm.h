@@ -20,9 +20,8 @@ enum { FT_ANY_ORDER, FT_BY_ROWS /* contiguous rows */, FT_BY_TILES /* as ft_pack
 #endif
 
 #if defined(__x86_64__) && FT_VECTOR_BYTES == 32
+#define FT_ASM_LOOPS
 #include "gemm_x86.h"
-#else
-#define FT_NO_ASM_LOOP
 #endif
 
 FT_INLINE void SUFFIX(ft_tile)(const int rows, const int vectors, const int partial, const int order, ptrdiff_t k,
@@ -47,7 +46,7 @@ FT_INLINE void SUFFIX(ft_tile)(const int rows, const int vectors, const int part
             __asm__("" : "+r"(third[i / 3]));
     }
     ptrdiff_t p = 0;
-#ifndef FT_NO_ASM_LOOP
+#ifdef FT_ASM_LOOPS
     p = SUFFIX(ft_asm_loop)(rows, partial ? 0 : vectors, order, k, a, row_stride, b, b_row_stride, sum);
     FT_UNROLL
     for (int i = 0; i < rows; i += 3)
@@ -349,7 +348,7 @@ static void SUFFIX(ft_pack_panels)(ptrdiff_t k, ptrdiff_t n, const REAL *b, ptrd
     }
 }
 
-#undef FT_NO_ASM_LOOP
+#undef FT_ASM_LOOPS
 #undef FT_SQUARE
 #undef FT_TALL_ROWS
 #undef FT_TILE_PARAMETERS

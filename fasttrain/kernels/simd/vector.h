@@ -257,7 +257,6 @@ FT_DEFINE_VECTOR_OPS(f64, double, i64, __builtin_fma, __builtin_sqrt)
  * those of the four are transposed.
  */
 typedef float ft_quad __attribute__((vector_size(16)));
-typedef double ft_pair __attribute__((vector_size(16)));
 #if FT_VECTOR_BYTES == 64
 FT_INLINE ft_quad ft_fold_f32(f32v v) {
     typedef float half __attribute__((vector_size(32)));
@@ -265,7 +264,7 @@ FT_INLINE ft_quad ft_fold_f32(f32v v) {
              __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
     return __builtin_shufflevector(h, h, 0, 1, 2, 3) + __builtin_shufflevector(h, h, 4, 5, 6, 7);
 }
-FT_INLINE ft_pair ft_fold_f64(f64v v) {
+FT_INLINE ft_piece ft_fold_f64(f64v v) {
     typedef double half __attribute__((vector_size(32)));
     half h = __builtin_shufflevector(v, v, 0, 1, 2, 3) + __builtin_shufflevector(v, v, 4, 5, 6, 7);
     return __builtin_shufflevector(h, h, 0, 1) + __builtin_shufflevector(h, h, 2, 3);
@@ -274,12 +273,12 @@ FT_INLINE ft_pair ft_fold_f64(f64v v) {
 FT_INLINE ft_quad ft_fold_f32(f32v v) {
     return __builtin_shufflevector(v, v, 0, 1, 2, 3) + __builtin_shufflevector(v, v, 4, 5, 6, 7);
 }
-FT_INLINE ft_pair ft_fold_f64(f64v v) {
+FT_INLINE ft_piece ft_fold_f64(f64v v) {
     return __builtin_shufflevector(v, v, 0, 1) + __builtin_shufflevector(v, v, 2, 3);
 }
 #else
 FT_INLINE ft_quad ft_fold_f32(f32v v) { return v; }
-FT_INLINE ft_pair ft_fold_f64(f64v v) { return v; }
+FT_INLINE ft_piece ft_fold_f64(f64v v) { return v; }
 #endif
 FT_INLINE void ft_sum_four_f32(f32v a, f32v b, f32v c, f32v d, float *sums) {
     ft_quad p = ft_fold_f32(a), q = ft_fold_f32(b), r = ft_fold_f32(c), s = ft_fold_f32(d);
@@ -290,9 +289,9 @@ FT_INLINE void ft_sum_four_f32(f32v a, f32v b, f32v c, f32v d, float *sums) {
     memcpy(sums, &total, sizeof total);
 }
 FT_INLINE void ft_sum_four_f64(f64v a, f64v b, f64v c, f64v d, double *sums) {
-    ft_pair p = ft_fold_f64(a), q = ft_fold_f64(b), r = ft_fold_f64(c), s = ft_fold_f64(d);
-    ft_pair pq = __builtin_shufflevector(p, q, 0, 2) + __builtin_shufflevector(p, q, 1, 3);
-    ft_pair rs = __builtin_shufflevector(r, s, 0, 2) + __builtin_shufflevector(r, s, 1, 3);
+    ft_piece p = ft_fold_f64(a), q = ft_fold_f64(b), r = ft_fold_f64(c), s = ft_fold_f64(d);
+    ft_piece pq = __builtin_shufflevector(p, q, 0, 2) + __builtin_shufflevector(p, q, 1, 3);
+    ft_piece rs = __builtin_shufflevector(r, s, 0, 2) + __builtin_shufflevector(r, s, 1, 3);
     memcpy(sums, &pq, sizeof pq);
     memcpy(sums + 2, &rs, sizeof rs);
 }
