@@ -85,6 +85,8 @@ static inline void ft_crew_start(ft_crew *crew, int n_threads) {
  * a thread that finds itself there steps off that core for a moment; its affinity stays what it was.
  */
 static inline int ft_crew_join(ft_crew *crew) {
+    if (crew->n_shares == 1)
+        return 0; /* there is no region: the number would be that of a region which the caller is in */
     int thread = ft_thread_index();
 #if defined(_OPENMP) && defined(__linux__)
     if (thread > 0 && crew->cpu >= 0 && sched_getcpu() == crew->cpu) {
@@ -144,6 +146,8 @@ static inline void ft_crew_wait(ft_crew *crew, uint64_t phase) { ft_crew_await(&
  * region's own barrier: that one spins for milliseconds before it lets go of a core that others may need.
  */
 static inline void ft_crew_leave(ft_crew *crew, int thread) {
+    if (crew->n_shares == 1)
+        return;
     __atomic_add_fetch(&crew->gone.word, 1, __ATOMIC_ACQ_REL);
     if (thread == 0)
         ft_crew_await(&crew->gone, (uint64_t)ft_thread_count());

@@ -293,3 +293,23 @@ def test_threads_keep_their_affinity():
             assert os.sched_getaffinity(int(task)) == before
         except ProcessLookupError:  # it has ended meanwhile
             continue
+
+
+IN_A_REGION = """
+import ctypes
+import numpy as np
+from fasttrain import kernels
+a = np.random.default_rng(0).standard_normal((900, 300)).astype("f")
+expected, results = kernels.matmul(a, a.T), []
+def body(_):
+    results.extend(kernels.matmul(a, a.T, n_threads=n) for n in (1, 2))
+function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(body)
+ctypes.CDLL("libgomp.so.1").GOMP_parallel(function, None, 3, 0)
+print(sum(np.array_equal(result, expected) for result in results))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux") or not HAS_OPENMP, reason="calls GNU OpenMP")
+def test_calls_from_a_region_of_the_same_openmp_are_calls_of_their_own():
+    child = run_python(IN_A_REGION, FASTTRAIN_NUM_THREADS="2")
+    assert child.stdout == "6\n", child.stderr
