@@ -63,6 +63,9 @@ def train_test_split(
     n_rows = _check_arrays(arrays)
     n_test = _size(test_size, "test_size", n_rows, math.ceil)
     n_train = _size(train_size, "train_size", n_rows, math.floor)
+    shares = [size for size in (test_size, train_size) if size is not None and not _is_integer(size)]
+    if len(shares) == 2 and sum(shares) > 1:
+        raise ValueError(f"train_size={train_size} and test_size={test_size} are more than all rows")
     if n_test is None:
         n_test = math.ceil(0.25 * n_rows) if n_train is None else n_rows - n_train
     if n_train is None:

@@ -228,4 +228,5 @@ def _check_finite(y: _Array, name: str) -> None:
 def _average_outputs(values: _Array, multioutput: Any, weights: _Array | None) -> Any:
     if isinstance(multioutput, str) and multioutput == "raw_values":
         return values
-    return float(np.average(values, weights=weights))
+    with np.errstate(invalid="ignore"):  # a score of -inf without weight makes the average NaN
+        return float(np.average(values, weights=weights))

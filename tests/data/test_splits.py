@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fasttrain.data import train_test_split, train_validation_test_split
@@ -11,6 +11,7 @@ SIZES = st.one_of(st.none(), st.integers(1, 40), st.floats(0.01, 0.99))
 
 
 @settings(max_examples=100, deadline=None)
+@example(n=2, test_size=0.5, train_size=0.75, shuffle=False)
 @given(n=st.integers(1, 40), test_size=SIZES, train_size=SIZES, shuffle=st.booleans())
 def test_sizes_as_scikit_learns(n, test_size, train_size, shuffle):
     peer = pytest.importorskip("sklearn.model_selection", reason="compares with scikit-learn")
