@@ -306,8 +306,10 @@ cdef Py_ssize_t _run(
         total_weight[0] += outcomes[i].weight
     if s.mean:
         scale = 1.0 / total_weight[0]
+    if s.n_ranges * s.n_pieces < _PARALLEL_FINISH:
+        n_threads = 1
     ft_crew_start(&crew, n_threads)
-    if n_threads == 1 or s.n_ranges * s.n_pieces < _PARALLEL_FINISH:
+    if n_threads == 1:
         _finish_member(s, scale, theta, &crew)
     else:
         with parallel(num_threads=n_threads):

@@ -67,6 +67,16 @@ static void SUFFIX(ft_linear_predict)(ptrdiff_t n_rows, ptrdiff_t n_features, co
     }
 }
 
+/* sum (n_vectors,) += residual * row, the last vector cut to last_count unless whole */
+FT_INLINE void SUFFIX(ft_linear_add_row)(const ptrdiff_t n_vectors, const int whole, ptrdiff_t last_count,
+                                         const REAL *row, REAL residual, VEC *sum) {
+    const VEC r = BROADCAST(residual);
+    FT_UNROLL for (ptrdiff_t v = 0; v < n_vectors; v++) {
+        const REAL *from = row + v * LANES;
+        sum[v] = FMA(v < n_vectors - 1 || whole ? LOAD(from) : LOAD_PARTIAL(from, last_count), r, sum[v]);
+    }
+}
+
 /*
  * grad (n_vectors of LANES, the last cut to last_count) += X^T residual, n_vectors a constant.  Narrow columns
  * take several rows at a time, each with sums of its own, so that no sum waits for itself.
@@ -78,23 +88,11 @@ FT_INLINE void SUFFIX(ft_linear_columns)(ptrdiff_t n_rows, const ptrdiff_t n_vec
     VEC sum[FT_LINEAR_VECTORS] = {{0}};
     ptrdiff_t i = 0;
     for (; i + group <= n_rows; i += group)
-        FT_UNROLL for (ptrdiff_t g = 0; g < group; g++) {
-            const REAL *row = x + (i + g) * x_row_stride;
-            const VEC r = BROADCAST(residual[i + g]);
-            FT_UNROLL for (ptrdiff_t v = 0; v < n_vectors; v++) {
-                const REAL *from = row + v * LANES;
-                sum[g * n_vectors + v] =
-                    FMA(v < last || whole ? LOAD(from) : LOAD_PARTIAL(from, last_count), r, sum[g * n_vectors + v]);
-            }
-        }
-    for (; i < n_rows; i++) {
-        const REAL *row = x + i * x_row_stride;
-        const VEC r = BROADCAST(residual[i]);
-        FT_UNROLL for (ptrdiff_t v = 0; v < n_vectors; v++) {
-            const REAL *from = row + v * LANES;
-            sum[v] = FMA(v < last || whole ? LOAD(from) : LOAD_PARTIAL(from, last_count), r, sum[v]);
-        }
-    }
+        FT_UNROLL for (ptrdiff_t g = 0; g < group; g++)
+            SUFFIX(ft_linear_add_row)(n_vectors, whole, last_count, x + (i + g) * x_row_stride, residual[i + g],
+                                      sum + g * n_vectors);
+    for (; i < n_rows; i++)
+        SUFFIX(ft_linear_add_row)(n_vectors, whole, last_count, x + i * x_row_stride, residual[i], sum);
     FT_UNROLL for (ptrdiff_t v = 0; v < n_vectors; v++) {
         VEC total = sum[v];
         if (group == 2)
