@@ -41,11 +41,10 @@ cdef enum:
 cdef tuple _LOSSES = ("half_squared_error", "binary_cross_entropy", "cross_entropy")
 cdef tuple _REDUCTIONS = ("sum", "mean")
 
-# Bytes of X in a block: with one output it stays in the first-level cache; the matrix kernel wants longer sums and
-# takes the second.  From 5 to 32 KB measured alike, and so did rows one after another.  Fetching the next block,
-# or rows ahead, by prefetch instructions was slower by a tenth to a third: the hardware's prefetcher has more
-# lines under way than a core may ask for, and loses its stride.
-cdef Py_ssize_t _BLOCK_BYTES = 16 << 10
+# Bytes of X in a block: with one output it stays in the first-level cache, with room for what the processor fetches
+# ahead; the matrix kernel wants longer sums and takes the second.  4 and 8 KB measured alike, 16 KB a fifth slower.
+# Fetching ahead by prefetch instructions was slower than the processor's own, which follows rows in their order.
+cdef Py_ssize_t _BLOCK_BYTES = 8 << 10
 cdef Py_ssize_t _MATRIX_BLOCK_BYTES = 96 << 10
 # A block of wide rows may take this much before its rows are fewer than four.
 cdef Py_ssize_t _WIDE_BLOCK_BYTES = 256 << 10
