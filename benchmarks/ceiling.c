@@ -28,11 +28,17 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* ---- arithmetic: independent chains of a = a * x + y, enough of them to hide the latency ---- */
+/*
+ * ---- arithmetic: independent chains of a = a * x + y, enough of them to hide the latency ----
+ *
+ * x and y are volatile: a compiler that knew them would see that a chain which starts at the fixed point of
+ * a x + y stays there, and leave it out.
+ */
+static volatile double factor = 0.9999, term = 0.0001;
 
 #define FMA_CHAINS(V, T, N)                                                                              \
     __attribute__((noinline)) static T fma_##V##_##N(long n_steps) {                                     \
-        V acc[N], x = (V){0} + (T)0.9999, y = (V){0} + (T)0.0001;                                        \
+        V acc[N], x = (V){0} + (T)factor, y = (V){0} + (T)term;                                          \
         UNROLL for (int j = 0; j < N; j++) acc[j] = (V){0} + (T)j;                                       \
         for (long i = 0; i < n_steps; i++) {                                                             \
             UNROLL for (int j = 0; j < N; j++) acc[j] = acc[j] * x + y;                                  \

@@ -25,6 +25,8 @@ SAMPLE_SECONDS, ROW_SECONDS = (0.0005, 0.02) if QUICK else (0.005, 6.0)
 MIN_ROUNDS, MIN_SLOW_ROUNDS, MAX_ROUNDS = (1, 1, 3) if QUICK else (5, 3, 25)
 # A round is slow from this on.
 SLOW_SECONDS = 8.0
+# A call as long as this is not warmed up by another.
+LONG_SECONDS = 0.5
 # Before each sample the threads of the one before must have gone to sleep: OpenBLAS's spin for 0.11 s after
 # their last call, on cores that the next contestant needs.  They have when so little of a step is CPU time.
 SETTLE_STEP, SETTLE_SHARE, SETTLE_STEPS = 0.01, 0.1, 50
@@ -47,12 +49,12 @@ class Contestant:
     n_threads: int | None = None
     set_threads: Callable[[int], object] | None = None
 
-    def sample(self, n_calls):
-        """Seconds of one call, as the mean of n_calls in a row after one that is not timed."""
+    def sample(self, n_calls, warm):
+        """Seconds of one call, as the mean of n_calls in a row, after one that is not timed if `warm`."""
         if self.set_threads is not None:
             self.set_threads(self.n_threads)
         call = self.call
-        if n_calls > 1:
+        if warm:
             call()
         start = time.perf_counter()
         for _ in range(n_calls):
@@ -71,12 +73,13 @@ def settle():
 
 def race(contestants, between_rounds=None, seconds=None):
     """Median seconds of a call of each contestant, in their order."""
-    counts, round_seconds = [], 0.0
+    counts, warms, round_seconds = [], [], 0.0
     for contestant in contestants:
-        first = contestant.sample(1)
-        once = first if first > 0.5 else min(contestant.sample(1) for _ in range(3))
+        first = contestant.sample(1, False)
+        warms.append(first < LONG_SECONDS)
+        once = min(contestant.sample(1, True) for _ in range(3)) if warms[-1] else first
         counts.append(max(1, min(20_000, math.ceil(SAMPLE_SECONDS / max(once, 1e-9)))))
-        round_seconds += once * (counts[-1] + (counts[-1] > 1))
+        round_seconds += once * (counts[-1] + warms[-1])
     least = MIN_SLOW_ROUNDS if round_seconds > SLOW_SECONDS else MIN_ROUNDS
     budget = ROW_SECONDS if seconds is None or QUICK else seconds
     samples = [[] for _ in contestants]
@@ -90,7 +93,7 @@ def race(contestants, between_rounds=None, seconds=None):
             for step in range(len(contestants)):
                 i = (turn + step) % len(contestants)
                 settle()
-                samples[i].append(contestants[i].sample(counts[i]))
+                samples[i].append(contestants[i].sample(counts[i], warms[i]))
             if between_rounds is not None:
                 between_rounds()
     finally:

@@ -46,8 +46,8 @@ def main():
             contestant = Contestant("", lambda call=call, arrays=arrays: call(*arrays), 1, set_threads)
             reply = None
         else:  # "sample"
-            contestant.n_threads, n_calls = arguments
-            reply = contestant.sample(n_calls)
+            contestant.n_threads, n_calls, warm = arguments
+            reply = contestant.sample(n_calls, warm)
             settle()
         pickle.dump(reply, replies)
         replies.flush()

@@ -122,5 +122,5 @@ class _InWorker(Contestant):
         super().__init__(*arguments)
         self._worker = worker
 
-    def sample(self, n_calls):
-        return self._worker.ask("sample", self.n_threads, n_calls)
+    def sample(self, n_calls, warm):
+        return self._worker.ask("sample", self.n_threads, n_calls, warm)

@@ -63,6 +63,7 @@ typedef struct {
     int cpu;                           /* where the calling thread runs, or -1 */
     ft_crew_line finished;             /* pieces of the current phase that are done */
     ft_crew_line phase;                /* the current phase */
+    ft_crew_line joined;               /* threads that have come */
     ft_crew_line gone;                 /* threads that have left */
     ft_crew_line taken[FT_CREW_SHARES]; /* of each share: phase << 28 | pieces taken */
 } ft_crew;
@@ -74,7 +75,7 @@ static inline void ft_crew_start(ft_crew *crew, int n_threads) {
     if (n_threads > 1)
         crew->cpu = sched_getcpu();
 #endif
-    crew->finished.word = crew->phase.word = crew->gone.word = 0;
+    crew->finished.word = crew->phase.word = crew->joined.word = crew->gone.word = 0;
     for (int i = 0; i < crew->n_shares; i++)
         crew->taken[i].word = 0;
 }
@@ -88,6 +89,7 @@ static inline int ft_crew_join(ft_crew *crew) {
     if (crew->n_shares == 1)
         return 0; /* there is no region: the number would be that of a region which the caller is in */
     int thread = ft_thread_index();
+    __atomic_add_fetch(&crew->joined.word, 1, __ATOMIC_RELAXED);
 #if defined(_OPENMP) && defined(__linux__)
     if (thread > 0 && crew->cpu >= 0 && sched_getcpu() == crew->cpu) {
         cpu_set_t usable, others;
@@ -102,8 +104,16 @@ static inline int ft_crew_join(ft_crew *crew) {
     return thread;
 }
 
-/* The next piece of `phase` for this thread, or -1 when all are taken or the phase is over. */
+/*
+ * The next piece of `phase` for this thread, or -1 when all are taken or the phase is over.  The caller's
+ * thread, before a piece that is not its first, lets threads run that have not joined: one that waits for this
+ * very core would wait until the work is done.
+ */
 static inline int64_t ft_crew_take(ft_crew *crew, int thread, uint64_t phase, int64_t n_pieces) {
+    if (thread == 0 && crew->n_shares > 1 &&
+        __atomic_load_n(&crew->joined.word, __ATOMIC_RELAXED) < (uint64_t)crew->n_shares &&
+        (phase > 0 || __atomic_load_n(&crew->taken[0].word, __ATOMIC_RELAXED) > 0))
+        ft_yield();
     for (int i = 0; i < crew->n_shares; i++) {
         int share = (thread + i) % crew->n_shares;
         int64_t first = n_pieces * share / crew->n_shares, end = n_pieces * (share + 1) / crew->n_shares;
