@@ -35,7 +35,7 @@ from fasttrain.kernels.runtime cimport (
     table,
     threads_for,
 )
-from fasttrain.kernels.table cimport FT_GELU, FT_IDENTITY, FT_SILU, FT_TILED
+from fasttrain.kernels.table cimport FT_GELU, FT_IDENTITY, FT_SILU, FT_TILED, ft_packing
 from fasttrain.kernels.vector_math import ACTIVATIONS
 
 cnp.import_array()
@@ -51,8 +51,10 @@ cdef double PIECE_GRAIN = 5e6
 # Rows of a piece at most, without and with a copied a: one block of depth of them stays in the second-level cache.
 cdef Py_ssize_t PIECE_ROWS = 96, TILED_PIECE_ROWS = 192
 # Rows of c, register panels of it, and depth, from which a transposed a is copied; and panels of c and length of
-# the rows of a, of which either is enough for any a.
+# the rows of a, of which either is enough for any a; so are rows that alias.
 cdef Py_ssize_t TILED_ROWS = 48, TILED_PANELS = 6, TILED_DEPTH = 64, TILED_WIDE = 48, TILED_LENGTH = 1024
+# The first-level cache: ways of a set, and bytes after which addresses come back to the same set.
+cdef Py_ssize_t CACHE_WAYS = 8, CACHE_SETS_BYTES = 4096
 # Register panels that are packed as one piece: enough for long runs along the rows of b.
 cdef Py_ssize_t PACK_PANELS = 4
 # Bytes of b that are packed at a time.
@@ -253,19 +255,22 @@ cdef void _member(const real* b, product* p) noexcept nogil:
     ft_crew_leave(&p.crew, thread)
 
 
-cdef void _cut(product* p, Py_ssize_t itemsize, Py_ssize_t pack_rows, Py_ssize_t pack_depth, Py_ssize_t block_depth,
-               int n_threads) noexcept nogil:
+cdef void _cut(product* p, Py_ssize_t itemsize, Py_ssize_t tile_rows, const ft_packing* packing,
+               Py_ssize_t block_depth, int n_threads) noexcept nogil:
     """Decide how the product is cut.  Of these, n_blocks alone bears on the bits."""
     cdef Py_ssize_t rows, columns, block_bytes
     cdef double cost, least = -1.0
+    cdef bint aliased
     p.n_panels = (p.n + p.panel - 1) // p.panel
     p.n_blocks = depth_blocks(p.k, block_depth)
     p.deepest = (p.k + p.n_blocks - 1) // p.n_blocks
     p.pack = p.b_column_stride != 1 and p.n > 1
     if not p.pack:
-        p.pack = worth_packing(p.m, p.n, p.k, p.b_row_stride * itemsize, p.panel, pack_rows, pack_depth)
+        p.pack = worth_packing(p.m, p.n, p.k, p.b_row_stride * itemsize, p.panel, packing)
+    # rows of a that fall into the same sets of the first-level cache, and are more than it has ways
+    aliased = tile_rows > CACHE_WAYS and p.a_row_stride * itemsize % CACHE_SETS_BYTES == 0
     p.tile = (p.m >= TILED_ROWS and p.n_panels >= TILED_PANELS and p.deepest >= TILED_DEPTH
-              and (p.a_row_stride == 1 or p.n_panels >= TILED_WIDE or p.k >= TILED_LENGTH))
+              and (p.a_row_stride == 1 or p.n_panels >= TILED_WIDE or p.k >= TILED_LENGTH or aliased))
     p.section_panels, p.section_blocks = p.n_panels, p.n_blocks
     if p.pack:
         block_bytes = max(1, p.deepest) * p.panel * itemsize
@@ -296,10 +301,10 @@ cdef int _product(const real* b, product* p, int n_threads) except -1 nogil:
     cdef void* scratch = NULL
     if real is float:
         p.panel = table.f32.tile_columns
-        _cut(p, sizeof(float), table.f32.pack_rows, table.f32.pack_depth, table.f32.block_depth, n_threads)
+        _cut(p, sizeof(float), table.f32.tile_rows, &table.f32.packing, table.f32.block_depth, n_threads)
     else:
         p.panel = table.f64.tile_columns
-        _cut(p, sizeof(double), table.f64.pack_rows, table.f64.pack_depth, table.f64.block_depth, n_threads)
+        _cut(p, sizeof(double), table.f64.tile_rows, &table.f64.packing, table.f64.block_depth, n_threads)
     if p.pack:
         panels_size = p.section_panels * p.panel * p.section_blocks * p.deepest
     p.tiles_size = 0

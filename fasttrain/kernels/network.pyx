@@ -55,6 +55,7 @@ from fasttrain.kernels.table cimport (
     ft_adam_scalars,
     ft_ops_f32,
     ft_ops_f64,
+    ft_packing,
     ft_sgd_scalars,
 )
 from fasttrain.kernels.vector_math import ACTIVATIONS
@@ -268,13 +269,14 @@ cdef inline Py_ssize_t _row_length(Py_ssize_t n, Py_ssize_t itemsize) noexcept n
 cdef int _lay_out(Program program, session* s, Py_ssize_t batch, Py_ssize_t itemsize, bint training,
                   bint gather) except -1:
     """Places of everything in the arena and the pack buffer; allocates both."""
-    cdef Py_ssize_t place = 0, pack = 0, panel, pack_rows, pack_depth, rows
+    cdef Py_ssize_t place = 0, pack = 0, panel, rows
+    cdef const ft_packing* packing
     cdef int i
     cdef program_step* step
     if itemsize == 4:
-        panel, pack_rows, pack_depth = table.f32.tile_columns, table.f32.pack_rows, table.f32.pack_depth
+        panel, packing = table.f32.tile_columns, &table.f32.packing
     else:
-        panel, pack_rows, pack_depth = table.f64.tile_columns, table.f64.pack_rows, table.f64.pack_depth
+        panel, packing = table.f64.tile_columns, &table.f64.packing
     s.n_steps, s.n_in, s.n_out, s.batch = program.n_steps, program.n_in, program.n_out, batch
     s.steps = <program_step*> malloc(program.n_steps * sizeof(program_step))
     if s.steps == NULL:
@@ -301,7 +303,7 @@ cdef int _lay_out(Program program, session* s, Py_ssize_t batch, Py_ssize_t item
             step.delta = place
             place += batch * step.output_stride
         step.packed = step.turned = -1
-        if worth_packing(batch, step.n_out, step.n_in, step.n_out * itemsize, panel, pack_rows, pack_depth):
+        if worth_packing(batch, step.n_out, step.n_in, step.n_out * itemsize, panel, packing):
             step.packed = pack
             pack += (step.n_out + panel - 1) // panel * panel * step.n_in
         if training and i > 0:

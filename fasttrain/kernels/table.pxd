@@ -20,8 +20,13 @@ cdef extern from "simd/table.h" nogil:
     ctypedef struct ft_adam_scalars:
         double step_size, beta1, beta2, eps, weight_decay, decay_factor
 
+    ctypedef struct ft_packing:
+        Py_ssize_t depth, rows, few_rows, large_bytes, alias_bytes
+
     ctypedef struct ft_ops_f32:
-        Py_ssize_t tile_rows, tile_columns, pack_rows, pack_depth, block_depth
+        Py_ssize_t tile_rows, tile_columns
+        ft_packing packing
+        Py_ssize_t block_depth
         void (*gemm_block)(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const float* a, Py_ssize_t a_row_stride,
                            Py_ssize_t a_column_stride,
                            const float* b, Py_ssize_t b_row_stride, Py_ssize_t b_panel_stride,
@@ -94,7 +99,9 @@ cdef extern from "simd/table.h" nogil:
         double (*sum_squares)(Py_ssize_t n, const float* x) noexcept nogil
 
     ctypedef struct ft_ops_f64:
-        Py_ssize_t tile_rows, tile_columns, pack_rows, pack_depth, block_depth
+        Py_ssize_t tile_rows, tile_columns
+        ft_packing packing
+        Py_ssize_t block_depth
         void (*gemm_block)(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const double* a,
                            Py_ssize_t a_row_stride, Py_ssize_t a_column_stride,
                            const double* b, Py_ssize_t b_row_stride, Py_ssize_t b_panel_stride,

@@ -16,7 +16,7 @@
 #define FT_OPS(S)                                                                                       \
     {                                                                                                    \
         .tile_rows = FT_TILE_ROWS, .tile_columns = FT_TILE_VECTORS * FT_LANES_##S,                       \
-        .pack_rows = FT_PACK_ROWS, .pack_depth = FT_PACK_DEPTH, .block_depth = FT_PANEL_BYTES / (FT_TILE_VECTORS * FT_VECTOR_BYTES),\
+        .packing = FT_PACKING, .block_depth = FT_PANEL_BYTES / (FT_TILE_VECTORS * FT_VECTOR_BYTES),      \
         .gemm_block = ft_gemm_block_##S, .pack_tiles = ft_pack_tiles_##S, .pack_panels = ft_pack_panels_##S,                              \
         .activation_forward = ft_activation_forward_##S,                                                 \
         .activation_backward = ft_activation_backward_##S, .column_sums = ft_column_sums_##S,            \

@@ -8,8 +8,7 @@
 #define FT_HAS_FMA 1
 #define FT_TILE_ROWS 8
 #define FT_TILE_VECTORS 2
-#define FT_PACK_ROWS 96
-#define FT_PACK_DEPTH 128
+#define FT_PACKING {.depth = 128, .rows = 96, .few_rows = 32, .large_bytes = PTRDIFF_MAX, .alias_bytes = 2048}
 #define FT_PANEL_BYTES 24576
 #include "level.h"
 const ft_table *const ft_level_neon = &ft_this_level;

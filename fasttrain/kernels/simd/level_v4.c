@@ -13,8 +13,7 @@
 #define FT_HAS_FMA 1
 #define FT_TILE_ROWS 14
 #define FT_TILE_VECTORS 2
-#define FT_PACK_ROWS 64
-#define FT_PACK_DEPTH 1024
+#define FT_PACKING {.depth = 128, .rows = 400, .few_rows = 8, .large_bytes = 16 << 20, .alias_bytes = PTRDIFF_MAX}
 #define FT_PANEL_BYTES 65536
 #include "level.h"
 const ft_table *const ft_level_v4 = &ft_this_level;

@@ -46,14 +46,23 @@ typedef struct {
     double decay_factor;    /* decoupled: theta *= decay_factor first, 1 - lr * decay; 1 for none */
 } ft_adam_scalars;
 
+/*
+ * When packing b pays: for a product deeper than `depth` that has more rows than `rows`; or more than `few_rows`,
+ * if b is larger than large_bytes, or its rows are a multiple of alias_bytes apart, so that the lines of a panel
+ * fall into few sets of the caches.
+ */
+typedef struct {
+    ptrdiff_t depth, rows, few_rows, large_bytes, alias_bytes;
+} ft_packing;
+
 #define FT_DEFINE_OPS(T, S)                                                                              \
     typedef struct {                                                                                     \
         /* ---- gemm.h ---- */                                                                           \
         /* Rows and columns of the largest register tile. */                                             \
         ptrdiff_t tile_rows, tile_columns;                                                               \
-        /* Packing and blocking that suit the level's caches, in rows of a panel: b is packed where a    \
-           product has more rows than pack_rows and deeper than pack_depth, in blocks of block_depth. */ \
-        ptrdiff_t pack_rows, pack_depth, block_depth;                                                    \
+        /* Packing and blocking that suit the level's caches; a block has block_depth rows of b. */      \
+        ft_packing packing;                                                                              \
+        ptrdiff_t block_depth;                                                                           \
         /* c (m, n) = [c +] a (m, k) b (k, n) [+ bias (n,)].  b as panels of tile_columns columns:       \
            panel j starts at b + j * b_panel_stride, its row p at + p * b_row_stride.  Panels that are   \
            further apart than tile_columns are whole in memory: the last is read beyond n. */            \
