@@ -134,11 +134,12 @@ FT_INLINE f64v ft_load_pieces(const char *from, ptrdiff_t stride) {
     return (f64v)ft_load_piece(from);
 #elif FT_VECTOR_BYTES == 32
     return __builtin_shufflevector(ft_load_piece(from), ft_load_piece(from + stride), 0, 1, 2, 3);
-#else
-    typedef double half __attribute__((vector_size(32)));
-    half low = __builtin_shufflevector(ft_load_piece(from), ft_load_piece(from + stride), 0, 1, 2, 3);
-    half high = __builtin_shufflevector(ft_load_piece(from + 2 * stride), ft_load_piece(from + 3 * stride), 0, 1, 2, 3);
-    return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7);
+#elif defined(__x86_64__)
+    /* a masked broadcast is a load and a blend; the compiler would shuffle */
+    __m512d pieces = _mm512_castpd128_pd512((__m128d)ft_load_piece(from));
+    pieces = _mm512_mask_broadcast_f64x2(pieces, 0x0c, (__m128d)ft_load_piece(from + stride));
+    pieces = _mm512_mask_broadcast_f64x2(pieces, 0x30, (__m128d)ft_load_piece(from + 2 * stride));
+    return (f64v)_mm512_mask_broadcast_f64x2(pieces, 0xc0, (__m128d)ft_load_piece(from + 3 * stride));
 #endif
 }
 
