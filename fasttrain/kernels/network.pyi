@@ -18,7 +18,6 @@ class Program:
 def train_epoch(
     program: Program,
     parameters: NDArray[Any],
-    gradients: NDArray[Any],
     moments: Sequence[NDArray[Any]],
     X: NDArray[Any],
     y: NDArray[Any],

@@ -112,7 +112,6 @@ ctypedef struct session:
     const char* targets                     # (n_rows, n_out)
     const char* row_weight                  # (n_rows,) or NULL
     const uint32_t* rows                    # the epoch's order, or NULL for the data's own
-    char* gradients
     char* moment1
     char* moment2
     char* arena
@@ -122,6 +121,8 @@ ctypedef struct session:
     int64_t* batch_labels
     double* values                          # one partial sum per piece
     Py_ssize_t n_update_pieces
+    char* gradients                         # for each thread, that of its piece of the update phase
+    Py_ssize_t gradient_size                # in elements
     ft_crew crew
     # the batch in hand; written by one thread between two phases
     Py_ssize_t start, count, n_row_pieces
@@ -289,7 +290,7 @@ cdef int _lay_out(Program program, session* s, Py_ssize_t batch, Py_ssize_t item
         place += _row_length(batch * s.n_out, itemsize)
         s.weights = place
         place += _row_length(batch, itemsize)
-    s.n_update_pieces = 0
+    s.n_update_pieces = s.gradient_size = 0
     for i in range(s.n_steps):
         step = &s.steps[i]
         step.output_stride = _row_length(step.n_out, itemsize)
@@ -313,6 +314,7 @@ cdef int _lay_out(Program program, session* s, Py_ssize_t batch, Py_ssize_t item
         step.first_piece, step.piece_rows = s.n_update_pieces, rows
         step.n_pieces = (step.n_in + rows - 1) // rows
         s.n_update_pieces += step.n_pieces
+        s.gradient_size = max(s.gradient_size, _row_length(min(rows, step.n_in) * step.n_out, itemsize))
     s.arena_size, s.pack_size = place, pack
     return 0
 
@@ -339,6 +341,7 @@ cdef void _close(session* s) noexcept:
     free(s.batch_labels)
     _release(s.arena)
     _release(s.pack)
+    _release(s.gradients)
 
 
 # ---- forward and backward of some rows --------------------------------------------------------------------
@@ -433,10 +436,11 @@ cdef void _rows_piece(const real* parameters, session* s, Py_ssize_t piece) noex
     _backward(s, arena, row, n)
 
 
-cdef inline void _update(session* s, real* parameters, Py_ssize_t place, Py_ssize_t n, bint weights) noexcept nogil:
+cdef inline void _update(session* s, real* parameters, const real* gradient, Py_ssize_t place, Py_ssize_t n,
+                         bint weights) noexcept nogil:
+    """Update n parameters from `place` on with their gradient (n,)."""
     cdef real* moment1 = <real*> s.moment1
     cdef real* moment2 = <real*> s.moment2
-    cdef const real* gradient = <const real*> s.gradients + place
     if s.optimizer == ADAM:
         if real is float:
             f32().adam_update(n, parameters + place, gradient, moment1 + place, moment2 + place,
@@ -453,9 +457,9 @@ cdef inline void _update(session* s, real* parameters, Py_ssize_t place, Py_ssiz
                              &s.sgd_weights if weights else &s.sgd_biases)
 
 
-cdef void _update_piece(real* parameters, session* s, Py_ssize_t piece) noexcept nogil:
+cdef void _update_piece(real* parameters, session* s, int thread, Py_ssize_t piece) noexcept nogil:
     cdef real* arena = <real*> s.arena
-    cdef real* gradients = <real*> s.gradients
+    cdef real* gradient = <real*> s.gradients + thread * s.gradient_size
     cdef const real* x
     cdef const real* delta
     cdef Py_ssize_t x_stride, row, end, panel = _panel(arena)
@@ -475,18 +479,18 @@ cdef void _update_piece(real* parameters, session* s, Py_ssize_t piece) noexcept
         x, x_stride = <const real*> s.x + s.start * s.x_stride, s.x_stride
     cdef Py_ssize_t place = step.weight + row * step.n_out, size = (end - row) * step.n_out
     _gemm(end - row, step.n_out, s.count, x + row, 1, x_stride, delta, step.output_stride, panel,
-          gradients + place, step.n_out, NULL)
+          gradient, step.n_out, NULL)
     s.values[piece] = 0.0
     if s.l2 > 0.0:
         if real is float:
             s.values[piece] = f32().sum_squares(size, parameters + place)
         else:
             s.values[piece] = f64().sum_squares(size, parameters + place)
-    _update(s, parameters, place, size, True)
+    _update(s, parameters, gradient, place, size, True)
     _pack_rows(parameters, step, <real*> s.pack, row, end)
     if piece == step.first_piece and s.train_biases:
-        _column_sums(s.count, step.n_out, delta, step.output_stride, gradients + step.bias)
-        _update(s, parameters, step.bias, step.n_out, False)
+        _column_sums(s.count, step.n_out, delta, step.output_stride, gradient)
+        _update(s, parameters, gradient, step.bias, step.n_out, False)
 
 
 cdef void _column_sums(Py_ssize_t n_rows, Py_ssize_t n_columns, const real* x, Py_ssize_t stride,
@@ -558,7 +562,7 @@ cdef void _member(real* parameters, session* s, Py_ssize_t n_batches, Py_ssize_t
             if piece < 0:
                 break
             if phase & 1:
-                _update_piece(parameters, s, piece)
+                _update_piece(parameters, s, thread, piece)
             else:
                 _rows_piece(<const real*> parameters, s, piece)
             if ft_crew_finish(&s.crew, n_pieces):
@@ -647,7 +651,7 @@ cdef int _take_data(Program program, int loss, session* s, cnp.ndarray parameter
     return 0
 
 
-def train_epoch(Program program, parameters, gradients, moments, X, y, sample_weight=None, *, str loss,
+def train_epoch(Program program, parameters, moments, X, y, sample_weight=None, *, str loss,
                 str optimizer, Py_ssize_t batch_size, bint shuffle, uint64_t seed, uint32_t epoch, int64_t step,
                 double learning_rate, double beta1, double beta2, double eps, double momentum, bint nesterov,
                 double l2, bint l2_per_batch, bint train_biases, n_threads=None):
@@ -656,8 +660,8 @@ def train_epoch(Program program, parameters, gradients, moments, X, y, sample_we
     Parameters
     ----------
     program : Program
-    parameters, gradients : ndarray (n_parameters,)
-        Updated in place; gradients hold the last batch's.
+    parameters : ndarray (n_parameters,)
+        Updated in place.
     moments : tuple of ndarray (n_parameters,)
         Two for adam; one for sgd with momentum, else none.
     X, y, sample_weight
@@ -673,7 +677,6 @@ def train_epoch(Program program, parameters, gradients, moments, X, y, sample_we
     """
     cdef session s
     cdef cnp.ndarray theta = _flat(parameters, "parameters", program.n_parameters, None, True)
-    cdef cnp.ndarray grad = _flat(gradients, "gradients", program.n_parameters, theta, True)
     cdef cnp.ndarray moment
     cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(theta), n_batches, piece_rows
     cdef double row_work
@@ -692,7 +695,6 @@ def train_epoch(Program program, parameters, gradients, moments, X, y, sample_we
             s.moment2 = <char*> cnp.PyArray_DATA(moment)
     if len(moments) != (2 if s.optimizer == ADAM else 1 if momentum != 0.0 else 0):
         raise ValueError(f"moments must hold what {optimizer} keeps, got {len(moments)} arrays")
-    s.gradients = <char*> cnp.PyArray_DATA(grad)
     s.lr, s.beta1, s.beta2, s.eps, s.momentum, s.nesterov = learning_rate, beta1, beta2, eps, momentum, nesterov
     s.l2, s.l2_per_batch, s.train_biases, s.step = l2, l2_per_batch, train_biases, step
     if batch_size >= s.n_rows:
@@ -706,6 +708,7 @@ def train_epoch(Program program, parameters, gradients, moments, X, y, sample_we
         _lay_out(program, &s, batch_size, itemsize, True, shuffle)
         s.arena = _allocate(s.arena_size * itemsize)
         s.pack = _allocate(s.pack_size * itemsize)
+        s.gradients = _allocate(threads * s.gradient_size * itemsize)
         s.values = <double*> calloc(max(s.n_update_pieces, (batch_size + piece_rows - 1) // piece_rows), sizeof(double))
         if s.values == NULL:
             raise MemoryError("no memory for a batch's sums")

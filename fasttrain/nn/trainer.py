@@ -102,7 +102,6 @@ class Trainer:
         self.n_threads = n_threads
         self.epoch = 0
         self.step = 0
-        self.gradients: NDArray[Any] = np.zeros_like(network.parameters)
         n_moments = 2 if optimizer == "adam" else 1 if momentum > 0.0 else 0
         self.moments = tuple(np.zeros_like(network.parameters) for _ in range(n_moments))
 
@@ -132,7 +131,6 @@ class Trainer:
         objective, n_steps, failed = engine.train_epoch(
             self.network.program,
             self.network.parameters,
-            self.gradients,
             self.moments,
             X,
             y,
