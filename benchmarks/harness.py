@@ -1,9 +1,10 @@
 """Timing: several contestants of one piece of work, interleaved, and the tables of what came out.
 
 A row of a table is one piece of work.  Its contestants take turns, round after round, in an order that
-rotates, so that a machine that slows down slows all of them; each is given by the median of its rounds.  A
-peer enters once on one thread and once on all (peers.py) and counts with the better; fasttrain enters as
-it is by default.  Short calls are repeated until a sample is long enough to time.
+rotates, so that a machine that slows down slows all of them; each is given by the median of its rounds, and a
+ratio is the median of the rounds' own ratios: two virtual cores may share one core of their host for seconds,
+and are then half as fast.  A peer enters once on one thread and once on all (peers.py) and counts with the
+better; fasttrain enters as it is by default.  Short calls are repeated until a sample is long enough to time.
 
 A target is what the project promises.  Shares of the machine's ceilings are worked out at the end, when
 the ceilings of the whole run are known; a share over 100 % means that a ceiling is wrong and fails the run.
@@ -72,7 +73,7 @@ def settle():
 
 
 def race(contestants, between_rounds=None, seconds=None):
-    """Median seconds of a call of each contestant, in their order."""
+    """Seconds of a call in each round, for each contestant in their order."""
     counts, warms, round_seconds = [], [], 0.0
     for contestant in contestants:
         first = contestant.sample(1, False)
@@ -98,7 +99,7 @@ def race(contestants, between_rounds=None, seconds=None):
                 between_rounds()
     finally:
         gc.enable()
-    return [statistics.median(times) for times in samples]
+    return samples
 
 
 def agree(actual, expected, rtol, atol=0.0):
@@ -116,29 +117,32 @@ def geometric_mean(values):
 
 
 class Row:
-    """One piece of work: median seconds of fasttrain and of each peer, and the ceiling it is held against."""
+    """One piece of work: fasttrain's seconds and each peer's, round by round, and the ceiling it is held against."""
 
-    def __init__(self, work, seconds, peers, ceilings, ceiling):
-        self.work, self.seconds, self.peers = work, seconds, peers
+    def __init__(self, work, ours, peers, ceilings, ceiling):
+        self.work, self.ours, self.peers = work, ours, peers
         self._ceilings, self._ceiling = ceilings, ceiling
 
     def ratio(self, peer):
         """How many times as long the peer takes; NaN where the peer is not installed."""
-        return self.peers.get(peer, math.nan) / self.seconds
+        if peer not in self.peers:
+            return math.nan
+        return statistics.median(theirs / ours for ours, theirs in zip(self.ours, self.peers[peer], strict=True))
 
-    def share(self):
-        """Fraction of the machine's ceiling, NaN without one."""
-        if self._ceiling is None or self._ceiling[0] not in self._ceilings.best:
+    def share(self, peer=None):
+        """Fraction of the machine's ceiling that fasttrain reaches, or a peer; NaN without one."""
+        times = self.ours if peer is None else self.peers.get(peer)
+        if times is None or self._ceiling is None or self._ceiling[0] not in self._ceilings.best:
             return math.nan
         kind, amount = self._ceiling
-        return amount / self.seconds / self._ceilings.best[kind]
+        return amount / statistics.median(times) / self._ceilings.best[kind]
 
     def cells(self, peers):
         yield self.work
-        yield format_seconds(self.seconds)
+        yield format_seconds(statistics.median(self.ours))
         for peer in peers:
             timed = peer in self.peers
-            yield f"{format_seconds(self.peers[peer])} ({self.ratio(peer):.2f}x)" if timed else "-"
+            yield f"{format_seconds(statistics.median(self.peers[peer]))} ({self.ratio(peer):.2f}x)" if timed else "-"
         share = self.share()
         if self._ceiling is None or math.isnan(share):
             yield "-"
@@ -148,12 +152,16 @@ class Row:
 
 @dataclasses.dataclass
 class Target:
-    """A promise: `measure()` is worked out at the end; `form` renders both numbers."""
+    """A promise: `measure()` is worked out at the end; `form` renders all numbers.
+
+    `limit()` is what could be measured at most, with the whole of the machine's ceiling.
+    """
 
     work: str
     measure: Callable[[], float]
     at_least: float | None = None
     at_most: float | None = None
+    limit: Callable[[], float] | None = None
     form: str = "{:.2f}x"
     in_quick: bool = False
 
@@ -167,6 +175,8 @@ class Target:
         else:
             yield "none at this CPU level"
         yield "-" if math.isnan(measured) else self.form.format(measured)
+        limit = math.nan if self.limit is None else self.limit()
+        yield "" if math.isnan(limit) else self.form.format(limit)
         yield self._verdict(measured)
 
     def _verdict(self, measured):
@@ -196,8 +206,8 @@ class Table:
         again = None if ceiling is None or QUICK else lambda: self._bench.ceilings.sample(ceiling[0])
         times = race(contestants, again, seconds)
         best = {}
-        for contestant, median in zip(contestants[1:], times[1:], strict=True):
-            best[contestant.name] = min(median, best.get(contestant.name, math.inf))
+        for contestant, theirs in zip(contestants[1:], times[1:], strict=True):
+            best[contestant.name] = min(theirs, best.get(contestant.name, theirs), key=statistics.median)
         row = Row(work, times[0], best, self._bench.ceilings, ceiling)
         self.rows.append(row)
         return row
@@ -206,6 +216,11 @@ class Table:
         """The rows' ratios to one peer, combined; NaN where it is not installed."""
         ratios = [row.ratio(peer) for row in self.rows if peer in row.peers]
         return combine(ratios) if ratios else math.nan
+
+    def limit(self, peer, combine=geometric_mean):
+        """What the rows' ratios to a peer could be at most: the ceiling's over the peer's own share of it."""
+        shares = [row.share(peer) for row in self.rows]
+        return math.nan if any(map(math.isnan, shares)) else combine([1.0 / share for share in shares])
 
     def grid(self):
         """Header and rows of text."""
@@ -243,7 +258,7 @@ class Bench:
         """(title, grid) of everything: the targets first, then the tables, then the ceilings."""
         if self.targets:
             lines = [list(target.cells()) for target in self.targets]
-            yield "Targets", [["work", "target", "measured", "verdict"], *lines]
+            yield "Targets", [["work", "target", "measured", "ceiling", "verdict"], *lines]
         for table in self.tables:
             if table.rows:
                 yield table.title, table.grid()
