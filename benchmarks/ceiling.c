@@ -31,8 +31,8 @@ static double now(void) {
 /*
  * ---- arithmetic: independent chains of a = a * x + y, enough of them to hide the latency ----
  *
- * x and y are volatile: a compiler that knew them would see that a chain which starts at the fixed point of
- * a x + y stays there, and leave it out.
+ * x and y come from volatile memory: a compiler that knew them would see that a chain which starts at the fixed
+ * point of a x + y stays there, and leave it out.
  */
 static volatile double factor = 0.9999, term = 0.0001;
 

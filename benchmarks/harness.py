@@ -26,7 +26,7 @@ SAMPLE_SECONDS, ROW_SECONDS = (0.0005, 0.02) if QUICK else (0.005, 6.0)
 MIN_ROUNDS, MIN_SLOW_ROUNDS, MAX_ROUNDS = (1, 1, 3) if QUICK else (5, 3, 25)
 # A round is slow from this on.
 SLOW_SECONDS = 8.0
-# A call as long as this is not warmed up by another.
+# Calls are not warmed up by another where one of a row's is as long as this.
 LONG_SECONDS = 0.5
 # Before each sample the threads of the one before must have gone to sleep: OpenBLAS's spin for 0.11 s after
 # their last call, on cores that the next contestant needs.  They have when so little of a step is CPU time.
@@ -74,13 +74,13 @@ def settle():
 
 def race(contestants, between_rounds=None, seconds=None):
     """Seconds of a call in each round, for each contestant in their order."""
-    counts, warms, round_seconds = [], [], 0.0
-    for contestant in contestants:
-        first = contestant.sample(1, False)
-        warms.append(first < LONG_SECONDS)
-        once = min(contestant.sample(1, True) for _ in range(3)) if warms[-1] else first
+    counts, round_seconds = [], 0.0
+    firsts = [contestant.sample(1, False) for contestant in contestants]
+    warm = max(firsts) < LONG_SECONDS
+    for contestant, first in zip(contestants, firsts, strict=True):
+        once = first if first > LONG_SECONDS else min(contestant.sample(1, warm) for _ in range(3))
         counts.append(max(1, min(20_000, math.ceil(SAMPLE_SECONDS / max(once, 1e-9)))))
-        round_seconds += once * (counts[-1] + warms[-1])
+        round_seconds += once * (counts[-1] + warm)
     least = MIN_SLOW_ROUNDS if round_seconds > SLOW_SECONDS else MIN_ROUNDS
     budget = ROW_SECONDS if seconds is None or QUICK else seconds
     samples = [[] for _ in contestants]
@@ -94,7 +94,7 @@ def race(contestants, between_rounds=None, seconds=None):
             for step in range(len(contestants)):
                 i = (turn + step) % len(contestants)
                 settle()
-                samples[i].append(contestants[i].sample(counts[i], warms[i]))
+                samples[i].append(contestants[i].sample(counts[i], warm))
             if between_rounds is not None:
                 between_rounds()
     finally:

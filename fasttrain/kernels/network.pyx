@@ -121,8 +121,9 @@ ctypedef struct session:
     int64_t* batch_labels
     double* values                          # one partial sum per piece
     Py_ssize_t n_update_pieces
-    char* gradients                         # for each thread, that of its piece of the update phase
-    Py_ssize_t gradient_size                # in elements
+    char* gradients                         # of the pieces of the update phase that may be in hand at once
+    Py_ssize_t gradient_size                # of each, in elements
+    bint gradient_by_piece                  # there are fewer pieces than threads
     ft_crew crew
     # the batch in hand; written by one thread between two phases
     Py_ssize_t start, count, n_row_pieces
@@ -459,7 +460,7 @@ cdef inline void _update(session* s, real* parameters, const real* gradient, Py_
 
 cdef void _update_piece(real* parameters, session* s, int thread, Py_ssize_t piece) noexcept nogil:
     cdef real* arena = <real*> s.arena
-    cdef real* gradient = <real*> s.gradients + thread * s.gradient_size
+    cdef real* gradient = <real*> s.gradients + (piece if s.gradient_by_piece else thread) * s.gradient_size
     cdef const real* x
     cdef const real* delta
     cdef Py_ssize_t x_stride, row, end, panel = _panel(arena)
@@ -708,7 +709,8 @@ def train_epoch(Program program, parameters, moments, X, y, sample_weight=None, 
         _lay_out(program, &s, batch_size, itemsize, True, shuffle)
         s.arena = _allocate(s.arena_size * itemsize)
         s.pack = _allocate(s.pack_size * itemsize)
-        s.gradients = _allocate(threads * s.gradient_size * itemsize)
+        s.gradient_by_piece = s.n_update_pieces < threads
+        s.gradients = _allocate(min(threads, s.n_update_pieces) * s.gradient_size * itemsize)
         s.values = <double*> calloc(max(s.n_update_pieces, (batch_size + piece_rows - 1) // piece_rows), sizeof(double))
         if s.values == NULL:
             raise MemoryError("no memory for a batch's sums")

@@ -60,6 +60,7 @@ typedef struct {
 
 typedef struct {
     int n_shares;
+    int team;                          /* threads of the region; set and read by the caller's */
     int cpu;                           /* where the calling thread runs, or -1 */
     ft_crew_line finished;             /* pieces of the current phase that are done */
     ft_crew_line phase;                /* the current phase */
@@ -89,6 +90,8 @@ static inline int ft_crew_join(ft_crew *crew) {
     if (crew->n_shares == 1)
         return 0; /* there is no region: the number would be that of a region which the caller is in */
     int thread = ft_thread_index();
+    if (thread == 0)
+        crew->team = ft_thread_count();
     __atomic_add_fetch(&crew->joined.word, 1, __ATOMIC_RELAXED);
 #if defined(_OPENMP) && defined(__linux__)
     if (thread > 0 && crew->cpu >= 0 && sched_getcpu() == crew->cpu) {
@@ -111,7 +114,7 @@ static inline int ft_crew_join(ft_crew *crew) {
  */
 static inline int64_t ft_crew_take(ft_crew *crew, int thread, uint64_t phase, int64_t n_pieces) {
     if (thread == 0 && crew->n_shares > 1 &&
-        __atomic_load_n(&crew->joined.word, __ATOMIC_RELAXED) < (uint64_t)crew->n_shares &&
+        __atomic_load_n(&crew->joined.word, __ATOMIC_RELAXED) < (uint64_t)crew->team &&
         (phase > 0 || __atomic_load_n(&crew->taken[0].word, __ATOMIC_RELAXED) > 0))
         ft_yield();
     for (int i = 0; i < crew->n_shares; i++) {

@@ -137,6 +137,7 @@ class Entry:
     written: tuple[str, ...] = ()  # buffers: undefined after an error
     in_place: tuple[str, ...] = ()  # updated by a call that succeeds, unchanged after an error
     exact: bool = False  # equal to the twin bit by bit, in the dtype of the arguments
+    ties: bool = False  # a softmax of large scores: those that tie after rounding share what one of them would get
     dtypes: tuple[Any, ...] = (np.float32, np.float64)
 
 
@@ -209,7 +210,7 @@ def draw_dense_backward(draw, rng, dtype):
     }
 
 
-@entry("linear_value_and_grad", written=("grad",))
+@entry("linear_value_and_grad", written=("grad",), ties=True)
 def draw_linear(draw, rng, dtype):
     n_rows, n_features, n_outputs = draw(sizes), draw(sizes), draw(sizes)
     loss = draw(st.sampled_from(["half_squared_error", "binary_cross_entropy", "cross_entropy"]))
@@ -431,19 +432,20 @@ def assert_agrees(name, arguments, originals, result):
         for a, e in zip(actual, expected, strict=True):
             np.testing.assert_array_equal(a, e)
         return
-    # Rounding is no more than what inputs that are a few units of the last place away would give, or than the
-    # twin's own in the dtype of the inputs: scores that tie after rounding share what one of them would get.
+    # Rounding is no more than what inputs that are a few units of the last place away would give, or, where
+    # scores may tie, than the twin's own in the dtype of the inputs.
     floats = [
         value.dtype for value in originals.values() if getattr(value, "dtype", np.dtype("O")).kind == "f"
     ]
     eps = max(float(np.finfo(dtype).eps) for dtype in floats)
     rng = np.random.default_rng(0)
     nearby = [ask_reference(name, originals, widen=True, shrink=(rng, 8 * eps)) for _ in range(3)]
-    rounded = ask_reference(name, originals, widen=False)
+    rounded = ask_reference(name, originals, widen=False) if spec.ties else None
     for i, (a, e) in enumerate(zip(actual, expected, strict=True)):
         with np.errstate(invalid="ignore"):
             spread = np.max([np.abs(near[i] - e) for near in nearby], axis=0)
-            spread = np.where(np.isfinite(rounded[i]), np.maximum(spread, np.abs(rounded[i] - e)), spread)
+            if rounded is not None:
+                spread = np.where(np.isfinite(rounded[i]), np.maximum(spread, np.abs(rounded[i] - e)), spread)
             bound = 16 * eps * np.abs(e) + 8 * spread + 16 * eps
             close = (np.abs(a.astype(np.float64) - e) <= bound) | (a == e) | (np.isnan(a) & np.isnan(e))
         assert close.all(), (a, e, bound)

@@ -49,7 +49,7 @@ typedef struct {
 /*
  * When packing b pays: for a product deeper than `depth` that has more rows than `rows`; or more than `few_rows`,
  * if b is larger than large_bytes, or its rows are a multiple of alias_bytes apart, so that the lines of a panel
- * fall into few sets of the caches.
+ * fall into few sets of the caches.  PTRDIFF_MAX for either: never.
  */
 typedef struct {
     ptrdiff_t depth, rows, few_rows, large_bytes, alias_bytes;
