@@ -2,12 +2,20 @@
 
 A program is a list of steps; each has its kind, its sizes and its places in the parameter buffer.  A session
 copies the list and adds the places in its own arena, for one batch size and element type.  Training walks
-two phases per batch, in one parallel region for the whole epoch:
+two phases per batch, or three, in one parallel region for the whole epoch:
 
-  rows     pieces of the batch's rows: gather, forward through all steps, loss, backward to every step's
-           delta (the gradient by its output).  Rows do not depend on each other.
+  first    pieces of the first step's output: some rows of one panel of its columns.
+  rows     pieces of the batch's rows: forward through all steps (but the first where it has had its own
+           phase), loss, backward to every step's delta (the gradient by its output).  Rows do not depend
+           on each other.
   updates  pieces of the parameters: the gradient of a block of weights, its update, and the block's
            packed copies for the next batch, while all of it is in cache.
+
+An epoch of several batches works on copies of the parameters and moments in which wide weights lie panel by
+panel, as the products read them.  A panel's weights are then read in the phase `first` and written in the
+phase `updates` by the same thread, out of its own cache: a line that one core writes after another has read
+it costs more than ten that it has for itself.  The rows of a batch are gathered while the one before it is
+updated, or else, where there is no phase `first`, when they are used.
 
 Between phases one thread does what is serial: the batch's loss, the scalars of the update, the next batch.
 Pieces are cut by sizes alone and their sums are added in order, so the bits do not depend on the number of
@@ -87,7 +95,13 @@ cdef double PIECE_GRAIN = 4e5
 cdef Py_ssize_t MIN_PIECE_ROWS = 16
 # Weights whose gradient and update are one piece; its rows are a multiple of the widest register panel.
 cdef Py_ssize_t UPDATE_WEIGHTS = 8192
-cdef Py_ssize_t UPDATE_ROWS = 64
+cdef Py_ssize_t UPDATE_ROWS = 32
+# Batches that pay for parameters in panels, and bytes of them at most: larger ones come from memory in any case.
+cdef Py_ssize_t PANEL_BATCHES = 4, PANEL_BYTES = 8 << 20
+# Weights from which the first step has its own phase, and bytes of a batch's rows at most, which every thread reads.
+cdef Py_ssize_t FIRST_WEIGHTS = 16384, FIRST_BYTES = 1 << 20
+# Rows of a piece of that phase at most.
+cdef Py_ssize_t FIRST_ROWS = 96
 # Rows of a piece when predicting.
 cdef Py_ssize_t PREDICT_ROWS = 96
 
@@ -95,17 +109,20 @@ ctypedef struct program_step:
     int activation
     Py_ssize_t n_in, n_out
     Py_ssize_t weight, bias                 # places in the parameter buffer
+    Py_ssize_t width                        # columns of a panel of the weights there; n_out: plain rows
     Py_ssize_t packed, turned               # places of the packed weights and their transpose, or -1
     Py_ssize_t output, output_stride        # place in the arena: (batch, n_out)
     Py_ssize_t saved                        # where the backward pass finds what it needs: output or pre-activation
     Py_ssize_t delta                        # place of the gradient by the output
-    Py_ssize_t first_piece, n_pieces, piece_rows    # pieces of the update phase: rows of the weights
+    Py_ssize_t first_piece, n_pieces        # of the update phase: rows of a panel of the weights
+    Py_ssize_t piece_rows, panel_pieces     # rows of a piece, pieces of a panel
 
 ctypedef struct session:
     program_step* steps
     int n_steps, loss, optimizer
     bint l2_per_batch, train_biases, failed
-    Py_ssize_t n_rows, batch, n_in, n_out
+    bint by_columns                         # the first step has its own phase
+    Py_ssize_t n_rows, batch, n_in, n_out, n_parameters
     const char* x                           # (n_rows, n_in)
     Py_ssize_t x_stride
     const int64_t* labels                   # (n_rows,), or
@@ -114,11 +131,14 @@ ctypedef struct session:
     const uint32_t* rows                    # the epoch's order, or NULL for the data's own
     char* moment1
     char* moment2
+    char* panels                            # of parameters and moments, panel_size elements each, or NULL
+    Py_ssize_t panel_size
     char* arena
     char* pack
     Py_ssize_t arena_size, pack_size        # in elements
-    Py_ssize_t input, input_stride, target, weights
-    int64_t* batch_labels
+    # places of the gathered rows, their targets and weights; by columns there are two of each, slot_size apart
+    Py_ssize_t input, input_stride, target, weights, slot_size
+    int64_t* batch_labels                   # (slots, batch)
     double* values                          # one partial sum per piece
     Py_ssize_t n_update_pieces
     char* gradients                         # of the pieces of the update phase that may be in hand at once
@@ -126,7 +146,7 @@ ctypedef struct session:
     bint gradient_by_piece                  # there are fewer pieces than threads
     ft_crew crew
     # the batch in hand; written by one thread between two phases
-    Py_ssize_t start, count, n_row_pieces
+    Py_ssize_t start, count, slot, n_row_pieces, n_first_chunks
     double weight_sum, scale, objective, weight_total, decay
     ft_adam_scalars adam_weights, adam_biases
     ft_sgd_scalars sgd_weights, sgd_biases
@@ -169,27 +189,30 @@ cdef inline Py_ssize_t _panel(real* of_type) noexcept nogil:
     return f32().tile_columns if real is float else f64().tile_columns
 
 
-cdef void _pack_rows(const real* parameters, const program_step* step, real* pack, Py_ssize_t row,
-                     Py_ssize_t end) noexcept nogil:
-    """Bring rows row .. end - 1 of a step's weights into its packed copies; row is a multiple of UPDATE_ROWS."""
-    cdef Py_ssize_t panel = _panel(pack), column, width, n = step.n_out
-    cdef const real* weight = parameters + step.weight + row * n
+cdef inline void _pack_panels(Py_ssize_t k, Py_ssize_t n, const real* b, Py_ssize_t row_stride,
+                              Py_ssize_t column_stride, real* packed) noexcept nogil:
+    if real is float:
+        f32().pack_panels(k, n, b, row_stride, column_stride, packed)
+    else:
+        f64().pack_panels(k, n, b, row_stride, column_stride, packed)
+
+
+cdef void _pack_block(const real* parameters, const program_step* step, real* pack, Py_ssize_t row, Py_ssize_t end,
+                      Py_ssize_t column, Py_ssize_t width) noexcept nogil:
+    """Bring rows row .. end - 1 of one panel of a step's weights, `width` columns from `column` on, into the step's
+    packed copies; row is a multiple of UPDATE_ROWS.  Weights that are packed are one panel."""
+    cdef Py_ssize_t panel = _panel(pack), i, place
+    cdef const real* weight = parameters + step.weight + column * step.n_in + row * width
     if step.packed >= 0:
-        column = 0
-        while column < n:
-            width = n - column if n - column < panel else panel
-            if real is float:
-                f32().pack_panels(end - row, width, weight + column, n, 1,
-                                  pack + step.packed + column * step.n_in + row * panel)
-            else:
-                f64().pack_panels(end - row, width, weight + column, n, 1,
-                                  pack + step.packed + column * step.n_in + row * panel)
-            column += panel
+        for i in range((width + panel - 1) // panel):
+            place = i * panel
+            _pack_panels(end - row, min(panel, width - place), weight + place, width, 1,
+                         pack + step.packed + place * step.n_in + row * panel)
     if step.turned >= 0:
-        if real is float:
-            f32().pack_panels(n, end - row, weight, 1, n, pack + step.turned + row * n)
-        else:
-            f64().pack_panels(n, end - row, weight, 1, n, pack + step.turned + row * n)
+        for i in range((end - row + panel - 1) // panel):
+            place = i * panel
+            _pack_panels(width, min(panel, end - row - place), weight + place * width, 1, width,
+                         pack + step.turned + (row + place) * step.n_out + column * panel)
 
 
 cdef inline void _activate(int activation, Py_ssize_t n_rows, Py_ssize_t n_columns, const real* z,
@@ -261,6 +284,10 @@ cdef class Program:
         free(self.steps)
 
 
+cdef inline Py_ssize_t _n_panels(const program_step* step) noexcept nogil:
+    return (step.n_out + step.width - 1) // step.width
+
+
 cdef inline Py_ssize_t _row_length(Py_ssize_t n, Py_ssize_t itemsize) noexcept nogil:
     """Elements between rows of an arena matrix: whole cache lines, an odd number of them, so that a column does
     not fall into a few sets of the cache."""
@@ -269,8 +296,8 @@ cdef inline Py_ssize_t _row_length(Py_ssize_t n, Py_ssize_t itemsize) noexcept n
 
 
 cdef int _lay_out(Program program, session* s, Py_ssize_t batch, Py_ssize_t itemsize, bint training,
-                  bint gather) except -1:
-    """Places of everything in the arena and the pack buffer; allocates both."""
+                  bint gather, bint in_panels, int threads) except -1:
+    """Places of everything in the arena and the pack buffer."""
     cdef Py_ssize_t place = 0, pack = 0, panel, rows
     cdef const ft_packing* packing
     cdef int i
@@ -280,10 +307,16 @@ cdef int _lay_out(Program program, session* s, Py_ssize_t batch, Py_ssize_t item
     else:
         panel, packing = table.f64.tile_columns, &table.f64.packing
     s.n_steps, s.n_in, s.n_out, s.batch = program.n_steps, program.n_in, program.n_out, batch
+    s.n_parameters = program.n_parameters
     s.steps = <program_step*> malloc(program.n_steps * sizeof(program_step))
     if s.steps == NULL:
         raise MemoryError("no memory for a network's program")
     memcpy(s.steps, program.steps, program.n_steps * sizeof(program_step))
+    for i in range(s.n_steps):
+        s.steps[i].width = panel if in_panels and s.steps[i].n_out > panel else s.steps[i].n_out
+    step = &s.steps[0]
+    s.by_columns = (threads > 1 and step.width < step.n_out and step.n_in * step.n_out >= FIRST_WEIGHTS
+                    and batch * step.n_in * itemsize <= FIRST_BYTES)
     if gather:
         s.input, s.input_stride = place, _row_length(s.n_in, itemsize)
         place += batch * s.input_stride
@@ -291,6 +324,9 @@ cdef int _lay_out(Program program, session* s, Py_ssize_t batch, Py_ssize_t item
         place += _row_length(batch * s.n_out, itemsize)
         s.weights = place
         place += _row_length(batch, itemsize)
+        s.slot_size = place
+        if s.by_columns:
+            place *= 2
     s.n_update_pieces = s.gradient_size = 0
     for i in range(s.n_steps):
         step = &s.steps[i]
@@ -305,17 +341,21 @@ cdef int _lay_out(Program program, session* s, Py_ssize_t batch, Py_ssize_t item
             step.delta = place
             place += batch * step.output_stride
         step.packed = step.turned = -1
-        if worth_packing(batch, step.n_out, step.n_in, step.n_out * itemsize, panel, packing):
+        if step.width == step.n_out and worth_packing(batch, step.n_out, step.n_in, step.n_out * itemsize, panel,
+                                                      packing):
             step.packed = pack
             pack += (step.n_out + panel - 1) // panel * panel * step.n_in
         if training and i > 0:
             step.turned = pack
             pack += (step.n_in + panel - 1) // panel * panel * step.n_out
-        rows = max(UPDATE_ROWS, (UPDATE_WEIGHTS // step.n_out + UPDATE_ROWS - 1) // UPDATE_ROWS * UPDATE_ROWS)
+        # rows in equal parts, but for the rounding
+        rows = (step.n_in * step.width + UPDATE_WEIGHTS - 1) // UPDATE_WEIGHTS
+        rows = ((step.n_in + rows - 1) // rows + UPDATE_ROWS - 1) // UPDATE_ROWS * UPDATE_ROWS
         step.first_piece, step.piece_rows = s.n_update_pieces, rows
-        step.n_pieces = (step.n_in + rows - 1) // rows
+        step.panel_pieces = (step.n_in + rows - 1) // rows
+        step.n_pieces = step.panel_pieces * _n_panels(step)
         s.n_update_pieces += step.n_pieces
-        s.gradient_size = max(s.gradient_size, _row_length(min(rows, step.n_in) * step.n_out, itemsize))
+        s.gradient_size = max(s.gradient_size, _row_length(min(rows, step.n_in) * step.width, itemsize))
     s.arena_size, s.pack_size = place, pack
     return 0
 
@@ -340,6 +380,7 @@ cdef void _close(session* s) noexcept:
     free(<void*> s.rows)
     free(s.values)
     free(s.batch_labels)
+    _release(s.panels)
     _release(s.arena)
     _release(s.pack)
     _release(s.gradients)
@@ -347,27 +388,42 @@ cdef void _close(session* s) noexcept:
 
 # ---- forward and backward of some rows --------------------------------------------------------------------
 
+cdef void _apply(const real* parameters, const session* s, const program_step* step, real* arena, const real* x,
+                 Py_ssize_t x_stride, Py_ssize_t row, Py_ssize_t n_rows, Py_ssize_t column,
+                 Py_ssize_t end) noexcept nogil:
+    """Columns column .. end - 1 of a step's output for n_rows rows that start at `row` of the arena; x is the first
+    of them, and column a multiple of the register panel."""
+    cdef Py_ssize_t panel = _panel(arena), stride = step.output_stride, split
+    cdef real* z = arena + step.saved + row * stride + column
+    cdef real* y = arena + step.output + row * stride + column
+    cdef const real* bias = parameters + step.bias + column
+    cdef const real* weight = parameters + step.weight
+    if step.packed >= 0:
+        _gemm(n_rows, end - column, step.n_in, x, x_stride, 1, <const real*> s.pack + step.packed + column * step.n_in,
+              panel, panel * step.n_in, z, stride, bias)
+    elif step.width == step.n_out:
+        _gemm(n_rows, end - column, step.n_in, x, x_stride, 1, weight + column, step.n_out, panel, z, stride, bias)
+    else:
+        # whole panels, and a last one whose rows are shorter
+        split = min(end, step.n_out - step.n_out % panel)
+        if column < split:
+            _gemm(n_rows, split - column, step.n_in, x, x_stride, 1, weight + column * step.n_in, panel,
+                  panel * step.n_in, z, stride, bias)
+        if split < end:
+            _gemm(n_rows, end - split, step.n_in, x, x_stride, 1, weight + split * step.n_in, step.n_out - split,
+                  panel, z + split - column, stride, bias + split - column)
+    if step.activation != FT_IDENTITY:
+        _activate(step.activation, n_rows, end - column, z, stride, y, stride)
+
+
 cdef void _forward(const real* parameters, const session* s, real* arena, const real* x, Py_ssize_t x_stride,
-                   Py_ssize_t row, Py_ssize_t n_rows) noexcept nogil:
-    """All steps on n_rows rows that start at `row` of the arena; x is the first of them."""
-    cdef Py_ssize_t panel = _panel(arena)
-    cdef const real* weight
-    cdef const program_step* step
-    cdef real* z
+                   Py_ssize_t row, Py_ssize_t n_rows, int first_step) noexcept nogil:
+    """The steps from first_step on; x is the first step's input, as of _apply."""
     cdef int i
-    for i in range(s.n_steps):
-        step = &s.steps[i]
-        z = arena + step.saved + row * step.output_stride
-        weight = parameters + step.weight
-        if step.packed >= 0:
-            _gemm(n_rows, step.n_out, step.n_in, x, x_stride, 1, <const real*> s.pack + step.packed, panel,
-                  panel * step.n_in, z, step.output_stride, parameters + step.bias)
-        else:
-            _gemm(n_rows, step.n_out, step.n_in, x, x_stride, 1, weight, step.n_out, panel, z,
-                  step.output_stride, parameters + step.bias)
-        x, x_stride = arena + step.output + row * step.output_stride, step.output_stride
-        if step.activation != FT_IDENTITY:
-            _activate(step.activation, n_rows, step.n_out, z, x_stride, <real*> x, x_stride)
+    for i in range(first_step, s.n_steps):
+        if i > 0:
+            x, x_stride = arena + s.steps[i - 1].output + row * s.steps[i - 1].output_stride, s.steps[i - 1].output_stride
+        _apply(parameters, s, &s.steps[i], arena, x, x_stride, row, n_rows, 0, s.steps[i].n_out)
 
 
 cdef void _backward(const session* s, real* arena, Py_ssize_t row, Py_ssize_t n_rows) noexcept nogil:
@@ -394,34 +450,59 @@ cdef void _backward(const session* s, real* arena, Py_ssize_t row, Py_ssize_t n_
                                           delta, below.output_stride)
 
 
-# ---- the two phases of training ----------------------------------------------------------------------------
+# ---- the phases of training --------------------------------------------------------------------------------
+
+cdef void _gather(const session* s, real* arena, Py_ssize_t start, Py_ssize_t slot, Py_ssize_t row,
+                  Py_ssize_t end) noexcept nogil:
+    """Bring rows row .. end - 1 of the batch that starts at `start` of the epoch's order into a slot."""
+    cdef Py_ssize_t i, source
+    cdef real* to = arena + slot * s.slot_size
+    for i in range(row, end):
+        source = s.rows[start + i]
+        memcpy(to + s.input + i * s.input_stride, <const real*> s.x + source * s.x_stride, s.n_in * sizeof(real))
+        if s.labels != NULL:
+            s.batch_labels[slot * s.batch + i] = s.labels[source]
+        else:
+            memcpy(to + s.target + i * s.n_out, <const real*> s.targets + source * s.n_out, s.n_out * sizeof(real))
+        if s.row_weight != NULL:
+            (to + s.weights)[i] = (<const real*> s.row_weight)[source]
+
+
+cdef inline const real* _input(const session* s, const real* arena, Py_ssize_t* stride) noexcept nogil:
+    """The first row of the batch in hand."""
+    if s.rows != NULL:
+        stride[0] = s.input_stride
+        return arena + s.slot * s.slot_size + s.input
+    stride[0] = s.x_stride
+    return <const real*> s.x + s.start * s.x_stride
+
+
+cdef void _first_piece(const real* parameters, session* s, Py_ssize_t piece) noexcept nogil:
+    cdef real* arena = <real*> s.arena
+    cdef const program_step* step = &s.steps[0]
+    cdef Py_ssize_t chunk = piece % s.n_first_chunks, column = piece // s.n_first_chunks * step.width, x_stride
+    cdef Py_ssize_t row = s.count * chunk // s.n_first_chunks, end = s.count * (chunk + 1) // s.n_first_chunks
+    cdef const real* x = _input(s, <const real*> arena, &x_stride)
+    _apply(parameters, s, step, arena, x + row * x_stride, x_stride, row, end - row, column,
+           min(column + step.width, step.n_out))
+
 
 cdef void _rows_piece(const real* parameters, session* s, Py_ssize_t piece) noexcept nogil:
     cdef Py_ssize_t row = s.count * piece // s.n_row_pieces, end = s.count * (piece + 1) // s.n_row_pieces
-    cdef Py_ssize_t i, n = end - row, source
+    cdef Py_ssize_t n = end - row, x_stride
     cdef const program_step* last = &s.steps[s.n_steps - 1]
     cdef real* arena = <real*> s.arena
-    cdef const real* x = <const real*> s.x + (s.start + row) * s.x_stride
-    cdef Py_ssize_t x_stride = s.x_stride
+    cdef const real* x = _input(s, <const real*> arena, &x_stride) + row * x_stride
     cdef const int64_t* labels = NULL
     cdef const real* target = NULL
     cdef const real* row_weight = NULL
     if s.rows != NULL:
-        x, x_stride = arena + s.input + row * s.input_stride, s.input_stride
-        for i in range(row, end):
-            source = s.rows[s.start + i]
-            memcpy(arena + s.input + i * s.input_stride, <const real*> s.x + source * s.x_stride,
-                   s.n_in * sizeof(real))
-            if s.labels != NULL:
-                s.batch_labels[i] = s.labels[source]
-            else:
-                memcpy(arena + s.target + i * s.n_out, <const real*> s.targets + source * s.n_out,
-                       s.n_out * sizeof(real))
-            if s.row_weight != NULL:
-                (arena + s.weights)[i] = (<const real*> s.row_weight)[source]
-        labels, target = s.batch_labels + row, arena + s.target + row * s.n_out
+        if not s.by_columns:
+            _gather(s, arena, s.start, s.slot, row, end)
+        labels = s.batch_labels + s.slot * s.batch + row
+        target = arena + s.slot * s.slot_size + s.target + row * s.n_out
         if s.row_weight != NULL:
-            row_weight = arena + s.weights + row
+            row_weight = arena + s.slot * s.slot_size + s.weights + row
     else:
         if s.labels != NULL:
             labels = s.labels + s.start + row
@@ -429,7 +510,7 @@ cdef void _rows_piece(const real* parameters, session* s, Py_ssize_t piece) noex
             target = <const real*> s.targets + (s.start + row) * s.n_out
         if s.row_weight != NULL:
             row_weight = <const real*> s.row_weight + s.start + row
-    _forward(parameters, s, arena, x, x_stride, row, n)
+    _forward(parameters, s, arena, x, x_stride, row, n, s.by_columns)
     cdef real* output = arena + last.output + row * last.output_stride
     s.values[piece] = 0.0
     _loss(s.loss, n, s.n_out, output, last.output_stride, labels, target, row_weight, s.scale, output,
@@ -459,28 +540,33 @@ cdef inline void _update(session* s, real* parameters, const real* gradient, Py_
 
 
 cdef void _update_piece(real* parameters, session* s, int thread, Py_ssize_t piece) noexcept nogil:
+    """The gradient of some rows of a panel of weights, and their update; and, with a panel's first rows, its biases."""
     cdef real* arena = <real*> s.arena
     cdef real* gradient = <real*> s.gradients + (piece if s.gradient_by_piece else thread) * s.gradient_size
     cdef const real* x
     cdef const real* delta
-    cdef Py_ssize_t x_stride, row, end, panel = _panel(arena)
+    cdef Py_ssize_t x_stride, row, end, column, width, place, size, panel = _panel(arena)
+    cdef Py_ssize_t next_start = s.start + s.count, next_count = min(s.batch, s.n_rows - next_start)
     cdef const program_step* step
     cdef int i = 0
+    if s.by_columns and s.rows != NULL:
+        _gather(s, arena, next_start, 1 - s.slot, next_count * piece // s.n_update_pieces,
+                next_count * (piece + 1) // s.n_update_pieces)
     while piece >= s.steps[i].first_piece + s.steps[i].n_pieces:
         i += 1
     step = &s.steps[i]
-    row = (piece - step.first_piece) * step.piece_rows
-    end = row + step.piece_rows if row + step.piece_rows < step.n_in else step.n_in
-    delta = arena + step.delta
+    row = (piece - step.first_piece) % step.panel_pieces * step.piece_rows
+    end = min(row + step.piece_rows, step.n_in)
+    column = (piece - step.first_piece) // step.panel_pieces * step.width
+    width = min(step.width, step.n_out - column)
+    delta = arena + step.delta + column
     if i > 0:
         x, x_stride = arena + s.steps[i - 1].output, s.steps[i - 1].output_stride
-    elif s.rows != NULL:
-        x, x_stride = arena + s.input, s.input_stride
     else:
-        x, x_stride = <const real*> s.x + s.start * s.x_stride, s.x_stride
-    cdef Py_ssize_t place = step.weight + row * step.n_out, size = (end - row) * step.n_out
-    _gemm(end - row, step.n_out, s.count, x + row, 1, x_stride, delta, step.output_stride, panel,
-          gradient, step.n_out, NULL)
+        x = _input(s, <const real*> arena, &x_stride)
+    place, size = step.weight + column * step.n_in + row * width, (end - row) * width
+    _gemm(end - row, width, s.count, x + row, 1, x_stride, delta, step.output_stride, panel,
+          gradient, width, NULL)
     s.values[piece] = 0.0
     if s.l2 > 0.0:
         if real is float:
@@ -488,10 +574,10 @@ cdef void _update_piece(real* parameters, session* s, int thread, Py_ssize_t pie
         else:
             s.values[piece] = f64().sum_squares(size, parameters + place)
     _update(s, parameters, gradient, place, size, True)
-    _pack_rows(parameters, step, <real*> s.pack, row, end)
-    if piece == step.first_piece and s.train_biases:
-        _column_sums(s.count, step.n_out, delta, step.output_stride, gradient)
-        _update(s, parameters, gradient, step.bias, step.n_out, False)
+    _pack_block(parameters, step, <real*> s.pack, row, end, column, width)
+    if row == 0 and s.train_biases:
+        _column_sums(s.count, width, delta, step.output_stride, gradient)
+        _update(s, parameters, gradient, step.bias + column, width, False)
 
 
 cdef void _column_sums(Py_ssize_t n_rows, Py_ssize_t n_columns, const real* x, Py_ssize_t stride,
@@ -504,12 +590,18 @@ cdef void _column_sums(Py_ssize_t n_rows, Py_ssize_t n_columns, const real* x, P
 
 # ---- between the phases, on one thread -----------------------------------------------------------------------
 
-cdef void _open_batch(const real* parameters, session* s, Py_ssize_t start, Py_ssize_t piece_rows) noexcept nogil:
-    cdef Py_ssize_t i
+cdef void _open_batch(const real* parameters, session* s, Py_ssize_t start, Py_ssize_t piece_rows,
+                      int threads) noexcept nogil:
+    cdef Py_ssize_t i, n_panels = _n_panels(&s.steps[0])
     cdef double total = 0.0
     s.start = start
     s.count = s.batch if s.n_rows - start > s.batch else s.n_rows - start
     s.n_row_pieces = (s.count + piece_rows - 1) // piece_rows
+    if s.by_columns:
+        s.slot = 1 - s.slot
+        # rows that are few enough for the cache, and pieces for all threads
+        s.n_first_chunks = max((s.count + FIRST_ROWS - 1) // FIRST_ROWS,
+                               min((threads + n_panels - 1) // n_panels, (s.count + MIN_PIECE_ROWS - 1) // MIN_PIECE_ROWS))
     if s.row_weight == NULL:
         total = s.count
     else:
@@ -550,29 +642,42 @@ cdef void _close_update(session* s) noexcept nogil:
     s.objective += 0.5 * s.decay * squares * s.weight_sum
 
 
-cdef void _member(real* parameters, session* s, Py_ssize_t n_batches, Py_ssize_t piece_rows) noexcept nogil:
+cdef enum:
+    FIRST, ROWS, UPDATES
+
+
+cdef void _member(real* parameters, session* s, Py_ssize_t n_batches, Py_ssize_t piece_rows,
+                  int threads) noexcept nogil:
     """One thread's way through the epoch; see threads.h for the crew."""
-    cdef int thread = ft_crew_join(&s.crew)
-    cdef uint64_t phase = 0, n_phases = 2 * <uint64_t> n_batches
+    cdef int thread = ft_crew_join(&s.crew), n_kinds = 3 if s.by_columns else 2, kind
+    cdef uint64_t phase = 0, n_phases = n_kinds * <uint64_t> n_batches
     cdef int64_t piece, n_pieces
     while phase < n_phases:
+        kind = <int> (phase % n_kinds) + 3 - n_kinds
         while True:
             # s holds the batch of this phase for as long as a piece of it can be taken
-            n_pieces = s.n_update_pieces if phase & 1 else s.n_row_pieces
+            if kind == FIRST:
+                n_pieces = _n_panels(&s.steps[0]) * s.n_first_chunks
+            elif kind == ROWS:
+                n_pieces = s.n_row_pieces
+            else:
+                n_pieces = s.n_update_pieces
             piece = ft_crew_take(&s.crew, thread, phase, n_pieces)
             if piece < 0:
                 break
-            if phase & 1:
-                _update_piece(parameters, s, thread, piece)
-            else:
+            if kind == FIRST:
+                _first_piece(<const real*> parameters, s, piece)
+            elif kind == ROWS:
                 _rows_piece(<const real*> parameters, s, piece)
+            else:
+                _update_piece(parameters, s, thread, piece)
             if ft_crew_finish(&s.crew, n_pieces):
-                if phase & 1:
+                if kind == ROWS:
+                    _close_rows(s)
+                elif kind == UPDATES:
                     _close_update(s)
                     if phase + 1 < n_phases:
-                        _open_batch(<const real*> parameters, s, s.start + s.count, piece_rows)
-                else:
-                    _close_rows(s)
+                        _open_batch(<const real*> parameters, s, s.start + s.count, piece_rows, threads)
                 ft_crew_advance(&s.crew, phase)
         ft_crew_wait(&s.crew, phase)
         if s.failed:
@@ -582,20 +687,64 @@ cdef void _member(real* parameters, session* s, Py_ssize_t n_batches, Py_ssize_t
 
 
 cdef void _pack_all(const real* parameters, session* s) noexcept nogil:
+    cdef const program_step* step
+    cdef Py_ssize_t column, j
     cdef int i
     for i in range(s.n_steps):
-        _pack_rows(parameters, &s.steps[i], <real*> s.pack, 0, s.steps[i].n_in)
+        step = &s.steps[i]
+        for j in range(_n_panels(step)):
+            column = j * step.width
+            _pack_block(parameters, step, <real*> s.pack, 0, step.n_in, column, min(step.width, step.n_out - column))
+
+
+cdef void _reorder(const session* s, real* rows, real* panels, bint back) noexcept nogil:
+    """Bring parameters from plain rows into panels, or back."""
+    cdef const program_step* step
+    cdef Py_ssize_t column, width, row, place, j
+    cdef int i
+    if back:
+        memcpy(rows, panels, s.n_parameters * sizeof(real))
+    else:
+        memcpy(panels, rows, s.n_parameters * sizeof(real))
+    for i in range(s.n_steps):
+        step = &s.steps[i]
+        if step.width == step.n_out:
+            continue
+        for j in range(_n_panels(step)):
+            column = j * step.width
+            width = min(step.width, step.n_out - column)
+            for row in range(step.n_in):
+                place = step.weight + column * step.n_in + row * width
+                if back:
+                    memcpy(rows + step.weight + row * step.n_out + column, panels + place, width * sizeof(real))
+                else:
+                    memcpy(panels + place, rows + step.weight + row * step.n_out + column, width * sizeof(real))
 
 
 cdef void _run(real* parameters, session* s, Py_ssize_t n_batches, Py_ssize_t piece_rows, int threads) noexcept nogil:
-    _pack_all(<const real*> parameters, s)
-    _open_batch(<const real*> parameters, s, 0, piece_rows)
+    cdef real* own[3]
+    cdef real* used[3]
+    cdef int i
+    own[0], own[1], own[2] = parameters, <real*> s.moment1, <real*> s.moment2
+    for i in range(3):
+        used[i] = own[i]
+        if s.panels != NULL and own[i] != NULL:
+            used[i] = <real*> s.panels + i * s.panel_size
+            _reorder(s, own[i], used[i], False)
+    s.moment1, s.moment2 = <char*> used[1], <char*> used[2]
+    _pack_all(<const real*> used[0], s)
+    _open_batch(<const real*> used[0], s, 0, piece_rows, threads)
+    if s.by_columns and s.rows != NULL:
+        _gather(s, <real*> s.arena, 0, s.slot, 0, s.count)
     ft_crew_start(&s.crew, threads)
     if threads == 1:
-        _member(parameters, s, n_batches, piece_rows)
+        _member(used[0], s, n_batches, piece_rows, threads)
     else:
         with parallel(num_threads=threads):
-            _member(parameters, s, n_batches, piece_rows)
+            _member(used[0], s, n_batches, piece_rows, threads)
+    for i in range(3):
+        if used[i] != own[i]:
+            _reorder(s, own[i], used[i], True)
 
 
 # ---- what Python calls ------------------------------------------------------------------------------------
@@ -682,6 +831,7 @@ def train_epoch(Program program, parameters, moments, X, y, sample_weight=None, 
     cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(theta), n_batches, piece_rows
     cdef double row_work
     cdef int threads, i
+    cdef bint in_panels
     memset(&s, 0, sizeof(session))
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
@@ -706,7 +856,11 @@ def train_epoch(Program program, parameters, moments, X, y, sample_weight=None, 
     piece_rows = max(MIN_PIECE_ROWS, <Py_ssize_t> (PIECE_GRAIN / row_work), batch_size >> 20)
     threads = threads_for(n_threads, row_work * batch_size, THREAD_GRAIN)
     try:
-        _lay_out(program, &s, batch_size, itemsize, True, shuffle)
+        in_panels = n_batches >= PANEL_BATCHES and program.n_parameters * itemsize <= PANEL_BYTES
+        _lay_out(program, &s, batch_size, itemsize, True, shuffle, in_panels, threads)
+        if in_panels and any(s.steps[i].width < s.steps[i].n_out for i in range(s.n_steps)):
+            s.panel_size = _row_length(program.n_parameters, itemsize)
+            s.panels = _allocate(3 * s.panel_size * itemsize)
         s.arena = _allocate(s.arena_size * itemsize)
         s.pack = _allocate(s.pack_size * itemsize)
         s.gradient_by_piece = s.n_update_pieces < threads
@@ -716,7 +870,7 @@ def train_epoch(Program program, parameters, moments, X, y, sample_weight=None, 
             raise MemoryError("no memory for a batch's sums")
         if shuffle:
             s.rows = <uint32_t*> malloc(s.n_rows * sizeof(uint32_t))
-            s.batch_labels = <int64_t*> malloc(batch_size * sizeof(int64_t))
+            s.batch_labels = <int64_t*> malloc(2 * batch_size * sizeof(int64_t))
             if s.rows == NULL or s.batch_labels == NULL:
                 raise MemoryError(f"no memory for the order of {s.n_rows} rows")
         with nogil:
@@ -738,7 +892,7 @@ cdef void _predict_piece(const real* parameters, const session* s, real* arena, 
     cdef Py_ssize_t n = PREDICT_ROWS if s.n_rows - row > PREDICT_ROWS else s.n_rows - row, i
     cdef const program_step* last = &s.steps[s.n_steps - 1]
     cdef real* result = arena + last.output
-    _forward(parameters, s, arena, <const real*> s.x + row * s.x_stride, s.x_stride, 0, n)
+    _forward(parameters, s, arena, <const real*> s.x + row * s.x_stride, s.x_stride, 0, n, 0)
     if value != NULL:
         value[0] = 0.0
         _loss(s.loss, n, s.n_out, result, last.output_stride,
@@ -794,7 +948,7 @@ cdef object _infer(Program program, int loss, session* s, cnp.ndarray theta, bin
     cdef Py_ssize_t out_stride = row_stride(out, "out") if out is not None else 0
     cdef double total = 0.0
     try:
-        _lay_out(program, s, PREDICT_ROWS if s.n_rows > PREDICT_ROWS else s.n_rows, itemsize, False, False)
+        _lay_out(program, s, PREDICT_ROWS if s.n_rows > PREDICT_ROWS else s.n_rows, itemsize, False, False, False, threads)
         s.arena = _allocate(s.arena_size * itemsize * threads)
         s.pack = _allocate(s.pack_size * itemsize)
         s.values = <double*> calloc(n_pieces + 1, sizeof(double))

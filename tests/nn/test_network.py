@@ -30,7 +30,10 @@ def trained(sizes, activation, loss, dtype, data, n_epochs=2, **settings):
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize(
     ("sizes", "activation"),
-    [((7, 5), "relu"), ((20, 32, 3), "relu"), ((150, 70, 40, 4), "tanh"), ((3, 200, 2), "gelu"), ((9, 8, 7, 2), "elu")],
+    [
+        ((7, 5), "relu"), ((20, 32, 3), "relu"), ((150, 70, 40, 4), "tanh"), ((3, 200, 2), "gelu"),
+        ((9, 8, 7, 2), "elu"), ((210, 130, 40, 4), "silu"),
+    ],
 )
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 @pytest.mark.parametrize(("batch_size", "shuffle"), [(32, True), (50, False), (450, True), (1000, True)])
@@ -192,18 +195,19 @@ def test_a_resumed_training_goes_on_bit_for_bit():
         Trainer(network, optimizer="sgd").load_state_dict(state)
 
 
-def test_a_loss_that_is_not_finite_stops_before_the_update():
-    X, y, _ = problem((10, 8, 3), "cross_entropy", np.float32, 64)
+@pytest.mark.parametrize("sizes", [(10, 8, 3), (300, 130, 3)])
+def test_a_loss_that_is_not_finite_stops_before_the_update(sizes):
+    X, y, _ = problem(sizes, "cross_entropy", np.float32, 64)
     X[50] = np.nan
     for n_threads in THREAD_COUNTS:
-        network = Network((10, 8, 3))
+        network = Network(sizes)
         network.initialize(0)
         trainer = Trainer(network, batch_size=16, shuffle=False, n_threads=n_threads)
         with pytest.raises(ValueError, match="the loss is not finite in epoch 1, step 4"):
             trainer.run_epoch(X, y)
         assert trainer.step == 3
         assert np.isfinite(network.parameters).all()
-        clean = Network((10, 8, 3))
+        clean = Network(sizes)
         clean.initialize(0)
         Trainer(clean, batch_size=16, shuffle=False).run_epoch(X[:48], y[:48])
         np.testing.assert_array_equal(network.parameters, clean.parameters)
