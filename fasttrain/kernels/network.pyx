@@ -96,8 +96,8 @@ cdef Py_ssize_t MIN_PIECE_ROWS = 16
 # Weights whose gradient and update are one piece; its rows are a multiple of the widest register panel.
 cdef Py_ssize_t UPDATE_WEIGHTS = 8192
 cdef Py_ssize_t UPDATE_ROWS = 32
-# Batches that pay for parameters in panels, and bytes of them at most: larger ones come from memory in any case.
-cdef Py_ssize_t PANEL_BATCHES = 4, PANEL_BYTES = 8 << 20
+# Batches that pay for parameters in panels, and bytes of them at most, since that takes memory for copies.
+cdef Py_ssize_t PANEL_BATCHES = 4, PANEL_BYTES = 32 << 20
 # Weights from which the first step has its own phase, and bytes of a batch's rows at most, which every thread reads.
 cdef Py_ssize_t FIRST_WEIGHTS = 16384, FIRST_BYTES = 1 << 20
 # Rows of a piece of that phase at most.
