@@ -1,14 +1,16 @@
 """The machine's own ceilings, measured in the same run as the kernels that are compared with them.
 
 Kinds: "fma_f32" and "fma_f64" in operations a second (a fused multiply-add is two), "read", "copy" and
-"add" in bytes a second.  Each is the best of several variants, on one thread and on all, over the whole
-run: the harness samples a case's ceiling again between the rounds of that case.
+"add" in bytes a second.  Each is the best of several variants, on one thread and on all: the run begins with
+all of them, and the harness samples the best one again in every round of a case.
 """
 import atexit
 import ctypes
+import math
 import os
 import shlex
 import shutil
+import statistics
 import subprocess
 import sysconfig
 import tempfile
@@ -23,6 +25,8 @@ LEVEL_FLAGS = {
     "v3": ["-march=x86-64-v3"],
     "v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
 }
+# Runs of which a sample is the best.
+SAMPLE_RUNS = 3
 # Arrays touched per element of a memory variant.
 COPY_ARRAYS = (2, 2, 2)
 ADD_ARRAYS = (3, 3, 3, 7)
@@ -60,6 +64,7 @@ class Ceilings:
     def __init__(self, level, vector_bytes, n_threads, n_mebibytes):
         self.best = {}
         self._best_variant = {}
+        self._samples = {}
         self._n_threads = n_threads
         self._lanes = {0: vector_bytes // 4, 1: vector_bytes // 8}
         self._n = n_mebibytes * (1 << 20) // 4 // PIECE * PIECE
@@ -88,12 +93,16 @@ class Ceilings:
                         self._run(kind, variant, n_threads)
 
     def sample(self, kind):
-        """The best variant of `kind` once more; cheap enough to stand between the rounds of a case."""
-        if self._library is None:
-            return
+        """The rate of the best variant of `kind` now; cheap enough to stand in every round of a case."""
         if kind not in self._best_variant:
             self.measure([kind], 1)
-        self._run(kind, *self._best_variant[kind])
+        variant = self._best_variant[kind]
+        self._samples.setdefault(kind, []).append(max(self._run(kind, *variant) for _ in range(SAMPLE_RUNS)))
+        return self._samples[kind][-1]
+
+    def typical(self, kind):
+        """The median of the samples of `kind`; NaN if no case has asked for it."""
+        return statistics.median(self._samples.get(kind, [math.nan]))
 
     def release(self):
         """Give the arrays of the memory kinds back."""
@@ -129,6 +138,7 @@ class Ceilings:
         if rate > self.best.get(kind, 0.0):
             self.best[kind] = rate
             self._best_variant[kind] = (variant, n_threads)
+        return rate
 
 
 def aligned_ones(n):

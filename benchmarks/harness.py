@@ -6,8 +6,9 @@ ratio is the median of the rounds' own ratios: two virtual cores may share one c
 and are then half as fast.  A peer enters once on one thread and once on all (peers.py) and counts with the
 better; fasttrain enters as it is by default.  Short calls are repeated until a sample is long enough to time.
 
-A target is what the project promises.  Shares of the machine's ceilings are worked out at the end, when
-the ceilings of the whole run are known; a share over 100 % means that a ceiling is wrong and fails the run.
+A target is what the project promises.  A share of one of the machine's ceilings is the median of the rounds' own
+shares as well: the ceiling is a contestant of every round, since memory and the cores of a shared machine give
+twice as much in one second as in another.  A share over 100 % means that a ceiling is wrong and fails the run.
 """
 import dataclasses
 import gc
@@ -117,11 +118,13 @@ def geometric_mean(values):
 
 
 class Row:
-    """One piece of work: fasttrain's seconds and each peer's, round by round, and the ceiling it is held against."""
+    """One piece of work: fasttrain's seconds and each peer's, round by round, and the ceiling it is held against.
 
-    def __init__(self, work, ours, peers, ceilings, ceiling):
-        self.work, self.ours, self.peers = work, ours, peers
-        self._ceilings, self._ceiling = ceilings, ceiling
+    ceiling is None or (kind, seconds): what the work would take at the ceiling, in each round.
+    """
+
+    def __init__(self, work, ours, peers, ceiling):
+        self.work, self.ours, self.peers, self._ceiling = work, ours, peers, ceiling
 
     def ratio(self, peer):
         """How many times as long the peer takes; NaN where the peer is not installed."""
@@ -132,10 +135,9 @@ class Row:
     def share(self, peer=None):
         """Fraction of the machine's ceiling that fasttrain reaches, or a peer; NaN without one."""
         times = self.ours if peer is None else self.peers.get(peer)
-        if times is None or self._ceiling is None or self._ceiling[0] not in self._ceilings.best:
+        if times is None or self._ceiling is None:
             return math.nan
-        kind, amount = self._ceiling
-        return amount / statistics.median(times) / self._ceilings.best[kind]
+        return statistics.median(least / one for least, one in zip(self._ceiling[1], times, strict=True))
 
     def cells(self, peers):
         yield self.work
@@ -203,12 +205,16 @@ class Table:
         spend, if not the usual.  Returns the row.
         """
         contestants = [Contestant("fasttrain", ours), *peers]
-        again = None if ceiling is None or QUICK else lambda: self._bench.ceilings.sample(ceiling[0])
+        rates, again = [], None
+        if ceiling is not None and not self._bench.ceilings.reason:
+            def again():
+                settle()
+                rates.append(self._bench.ceilings.sample(ceiling[0]))
         times = race(contestants, again, seconds)
         best = {}
         for contestant, theirs in zip(contestants[1:], times[1:], strict=True):
             best[contestant.name] = min(theirs, best.get(contestant.name, theirs), key=statistics.median)
-        row = Row(work, times[0], best, self._bench.ceilings, ceiling)
+        row = Row(work, times[0], best, (ceiling[0], [ceiling[1] / rate for rate in rates]) if rates else None)
         self.rows.append(row)
         return row
 
@@ -264,10 +270,13 @@ class Bench:
                 yield table.title, table.grid()
         if self.ceilings.best:
             rates = [
-                [CEILING_NAMES[kind], f"{rate / 1e9:.1f}", "GFLOP/s" if kind.startswith("fma") else "GB/s"]
+                [
+                    CEILING_NAMES[kind], f"{rate / 1e9:.1f}", f"{self.ceilings.typical(kind) / 1e9:.1f}",
+                    "GFLOP/s" if kind.startswith("fma") else "GB/s",
+                ]
                 for kind, rate in self.ceilings.best.items()
             ]
-            yield "Ceilings of this machine in this run", [["ceiling", "best", "unit"], *rates]
+            yield "Ceilings of this machine in this run", [["ceiling", "best", "median", "unit"], *rates]
 
 
 def format_seconds(seconds):

@@ -4,7 +4,8 @@ How a product is cut.  c (m, n) is divided into a grid of shares, one for each t
 pieces of rows; a piece is computed by one thread with one call of the C kernel per block of depth.  Where b is
 read many times, or its rows are not contiguous, it is packed once into panels that all threads share; where
 the reading of a would be slow, a thread copies the rows of its piece, one block of depth at a time, into the
-order in which the tiles read them.  The sum over k runs in order through registers and, beyond block_depth,
+order in which the tiles read them.  Few rows of a by a long transposed b are computed as the transpose of
+b^T a^T, which needs less of it: a piece of that is transposed into c.  The sum over k runs in order through registers and, beyond block_depth,
 through c: every element of c has the same bits for any number of threads and whatever is computed beside it.
 """
 import numpy as np
@@ -53,6 +54,9 @@ cdef Py_ssize_t PIECE_ROWS = 96, TILED_PIECE_ROWS = 192
 # Rows of c, register panels of it, and depth, from which a transposed a is copied; and panels of c and length of
 # the rows of a, of which either is enough for any a; so are rows that alias.
 cdef Py_ssize_t TILED_ROWS = 48, TILED_PANELS = 6, TILED_DEPTH = 64, TILED_WIDE = 48, TILED_LENGTH = 1024
+# Rows of a by a transposed b that are computed as the transpose: multiples of the widest register panel, so that
+# none of it is left empty; and elements of a at most, since each thread packs a copy.
+cdef Py_ssize_t TURNED_ROWS = 32, TURNED_SIZE = 1 << 15
 # The first-level cache: ways of a set, and bytes after which addresses come back to the same set.
 cdef Py_ssize_t CACHE_WAYS = 8, CACHE_SETS_BYTES = 4096
 # Register panels that are packed as one piece: enough for long runs along the rows of b.
@@ -97,6 +101,14 @@ cdef inline void pack_tiles(Py_ssize_t m, Py_ssize_t k, const real* a, Py_ssize_
         table.f32.pack_tiles(m, k, a, a_row_stride, a_column_stride, packed)
     else:
         table.f64.pack_tiles(m, k, a, a_row_stride, a_column_stride, packed)
+
+
+cdef inline void transpose(Py_ssize_t m, Py_ssize_t n, const real* x, Py_ssize_t x_row_stride, real* y,
+                           Py_ssize_t y_row_stride) noexcept nogil:
+    if real is float:
+        table.f32.transpose(m, n, x, x_row_stride, y, y_row_stride)
+    else:
+        table.f64.transpose(m, n, x, x_row_stride, y, y_row_stride)
 
 
 cdef inline void activation_forward(int activation, Py_ssize_t n_rows, Py_ssize_t n_columns, const real* z,
@@ -153,18 +165,20 @@ ctypedef struct product:
     const void* bias                # (n,) or NULL
     const epilogue* after
     bint accumulate, pack, tile
+    bint turned                     # c is (n, m) in memory
     Py_ssize_t panel, n_panels, n_blocks, deepest
     # b is packed in sections of some panels by some blocks of depth; there is one section if it is not packed
     Py_ssize_t section_panels, section_blocks, n_sections
     # shares of c, and pieces of rows in each
     Py_ssize_t row_shares, column_shares, share_pieces
-    void* panels                    # a section of b
-    void* tiles                     # a block of a for each thread, of tiles_size elements
+    void* panels                    # a section of b, of panels_size elements; all of it for each thread of a turned c
+    Py_ssize_t panels_size
+    void* tiles                     # for each thread, of tiles_size elements: a block of a, or a piece of a turned c
     Py_ssize_t tiles_size
     ft_crew crew
 
 
-cdef void _pack_piece(const real* b, const product* p, Py_ssize_t first_panel, Py_ssize_t end_panel,
+cdef void _pack_piece(const real* b, const product* p, real* panels, Py_ssize_t first_panel, Py_ssize_t end_panel,
                       Py_ssize_t first_block, Py_ssize_t piece) noexcept nogil:
     """Some panels of one block of a section."""
     cdef Py_ssize_t chunks = (end_panel - first_panel + PACK_PANELS - 1) // PACK_PANELS
@@ -174,8 +188,7 @@ cdef void _pack_piece(const real* b, const product* p, Py_ssize_t first_panel, P
     cdef Py_ssize_t columns = min(p.n, min(end_panel, panel + PACK_PANELS) * p.panel) - panel * p.panel
     pack_panels(depth, columns, b + start * p.b_row_stride + panel * p.panel * p.b_column_stride, p.b_row_stride,
                 p.b_column_stride,
-                <real*> p.panels + ((end_panel - first_panel) * (start - section_start)
-                                    + (panel - first_panel) * depth) * p.panel)
+                panels + ((end_panel - first_panel) * (start - section_start) + (panel - first_panel) * depth) * p.panel)
 
 
 cdef void _compute_piece(const real* b, const product* p, Py_ssize_t first_panel, Py_ssize_t end_panel,
@@ -193,6 +206,7 @@ cdef void _compute_piece(const real* b, const product* p, Py_ssize_t first_panel
     cdef Py_ssize_t a_row_stride = p.a_row_stride, a_column_stride = p.a_column_stride
     cdef const real* block_a
     cdef const real* block_b
+    cdef const real* panels = <const real*> p.panels + (thread * p.panels_size if p.turned else 0)
     cdef real* tiles = <real*> p.tiles + thread * p.tiles_size
     cdef real* z = <real*> p.c
     if n_rows <= 0 or n_columns <= 0:
@@ -200,6 +214,9 @@ cdef void _compute_piece(const real* b, const product* p, Py_ssize_t first_panel
     if p.after.pre_activation != NULL:
         z = <real*> p.after.pre_activation
         z_stride = p.after.pre_activation_stride
+    z += row * z_stride + column
+    if p.turned:
+        z, z_stride = tiles, n_columns
     for block in range(first_block, end_block):
         start = p.k * block // p.n_blocks
         depth = p.k * (block + 1) // p.n_blocks - start
@@ -208,15 +225,16 @@ cdef void _compute_piece(const real* b, const product* p, Py_ssize_t first_panel
             pack_tiles(n_rows, depth, block_a, p.a_row_stride, p.a_column_stride, tiles)
             block_a, a_row_stride, a_column_stride = tiles, 1, FT_TILED
         if p.pack:
-            block_b = <const real*> p.panels + (n_panels * (start - section_start)
-                                                + (panel - first_panel) * depth) * p.panel
+            block_b = panels + (n_panels * (start - section_start) + (panel - first_panel) * depth) * p.panel
         else:
             block_b = b + start * p.b_row_stride + column
         gemm_block(n_rows, n_columns, depth, block_a, a_row_stride, a_column_stride, block_b,
                    p.panel if p.pack else p.b_row_stride, p.panel * depth if p.pack else p.panel,
-                   z + row * z_stride + column, z_stride, p.accumulate or block > 0,
+                   z, z_stride, p.accumulate or block > 0,
                    <const real*> p.bias + column if p.bias != NULL and block == 0 else NULL)
-    if end_block == p.n_blocks:
+    if p.turned:
+        transpose(n_rows, n_columns, z, z_stride, <real*> p.c + column * p.c_row_stride + row, p.c_row_stride)
+    elif end_block == p.n_blocks:
         _finish_piece(n_rows, n_columns, <real*> p.c, p.c_row_stride, row, column, p.after)
 
 
@@ -234,9 +252,14 @@ cdef void _member(const real* b, product* p) noexcept nogil:
         end_block = min(p.n_blocks, first_block + p.section_blocks)
         if p.pack:
             n_pieces = (end_block - first_block) * ((end_panel - first_panel + PACK_PANELS - 1) // PACK_PANELS)
+        if p.turned:
+            # it is little; and a thread that writes again what others have read waits for each line
+            for piece in range(n_pieces):
+                _pack_piece(b, p, <real*> p.panels + thread * p.panels_size, first_panel, end_panel, first_block, piece)
+        elif p.pack:
             piece = ft_crew_take(&p.crew, thread, phase, n_pieces)
             while piece >= 0:
-                _pack_piece(b, p, first_panel, end_panel, first_block, piece)
+                _pack_piece(b, p, <real*> p.panels, first_panel, end_panel, first_block, piece)
                 if ft_crew_finish(&p.crew, n_pieces):
                     ft_crew_advance(&p.crew, phase)
                 piece = ft_crew_take(&p.crew, thread, phase, n_pieces)
@@ -269,7 +292,7 @@ cdef void _cut(product* p, Py_ssize_t itemsize, Py_ssize_t tile_rows, const ft_p
         p.pack = worth_packing(p.m, p.n, p.k, p.b_row_stride * itemsize, p.panel, packing)
     # rows of a that fall into the same sets of the first-level cache, and are more than it has ways
     aliased = tile_rows > CACHE_WAYS and p.a_row_stride * itemsize % CACHE_SETS_BYTES == 0
-    p.tile = (p.m >= TILED_ROWS and p.n_panels >= TILED_PANELS and p.deepest >= TILED_DEPTH
+    p.tile = (not p.turned and p.m >= TILED_ROWS and p.n_panels >= TILED_PANELS and p.deepest >= TILED_DEPTH
               and (p.a_row_stride == 1 or p.n_panels >= TILED_WIDE or p.k >= TILED_LENGTH or aliased))
     p.section_panels, p.section_blocks = p.n_panels, p.n_blocks
     if p.pack:
@@ -297,7 +320,6 @@ cdef void _cut(product* p, Py_ssize_t itemsize, Py_ssize_t tile_rows, const ft_p
 
 cdef int _product(const real* b, product* p, int n_threads) except -1 nogil:
     """c (m, n) = [c +] a (m, k) b (k, n) [+ bias], then the epilogue; any strides on a and b."""
-    cdef Py_ssize_t panels_size = 0
     cdef void* scratch = NULL
     if real is float:
         p.panel = table.f32.tile_columns
@@ -305,19 +327,21 @@ cdef int _product(const real* b, product* p, int n_threads) except -1 nogil:
     else:
         p.panel = table.f64.tile_columns
         _cut(p, sizeof(double), table.f64.tile_rows, &table.f64.packing, table.f64.block_depth, n_threads)
+    p.tiles_size = p.panels_size = 0
     if p.pack:
-        panels_size = p.section_panels * p.panel * p.section_blocks * p.deepest
-    p.tiles_size = 0
+        p.panels_size = p.section_panels * p.panel * p.section_blocks * p.deepest
     if p.tile:
         p.tiles_size = (min(p.m, TILED_PIECE_ROWS) * p.deepest + 15) // 16 * 16
-    if p.pack or p.tile:
-        scratch = malloc((panels_size + n_threads * p.tiles_size) * sizeof(real) + 64)
+    elif p.turned:
+        p.tiles_size = (min(p.m, PIECE_ROWS) * p.n + 15) // 16 * 16
+    if p.pack or p.tile or p.turned:
+        scratch = malloc(((n_threads if p.turned else 1) * p.panels_size + n_threads * p.tiles_size) * sizeof(real) + 64)
         if scratch == NULL:
             with gil:
                 raise MemoryError(f"no memory to pack matrices of {p.m} x {p.k} and {p.k} x {p.n}")
     # packed panels start on a cache line
     p.panels = <void*> ((<size_t> scratch + 63) & ~<size_t> 63)
-    p.tiles = <real*> p.panels + panels_size
+    p.tiles = <real*> p.panels + (n_threads if p.turned else 1) * p.panels_size
     ft_crew_start(&p.crew, n_threads)
     if n_threads == 1:
         _member(b, p)
@@ -365,8 +389,17 @@ cdef int _multiply(cnp.ndarray a, Py_ssize_t a_rows, Py_ssize_t a_row_stride, Py
     p.b, p.b_row_stride, p.b_column_stride = cnp.PyArray_DATA(b), b_row_stride, b_column_stride
     p.c, p.c_row_stride = cnp.PyArray_DATA(out), row_stride(out, "out")
     p.bias = cnp.PyArray_DATA(bias) if bias is not None else NULL
-    p.after, p.accumulate = after, accumulate
+    p.after, p.accumulate, p.turned = after, accumulate, False
+    cdef bint plain = (not accumulate and bias is None and after.activation == FT_IDENTITY
+                       and after.pre_activation == NULL)
     if (
+        plain and b_row_stride == 1 and a_column_stride == 1 and a_rows % TURNED_ROWS == 0 and a_rows <= k
+        and a_rows * k <= TURNED_SIZE and 2 * a_rows <= b_columns
+    ):
+        p.turned = True
+        p.a, p.b, p.m, p.n = p.b, p.a, b_columns, a_rows
+        p.a_row_stride, p.a_column_stride, p.b_row_stride, p.b_column_stride = b_column_stride, 1, 1, a_row_stride
+    elif (
         b_columns == 1 and a_row_stride == 1 and p.c_row_stride == 1 and bias is None
         and (after.pre_activation == NULL or after.pre_activation_stride == 1)
     ):

@@ -36,6 +36,8 @@ cdef extern from "simd/table.h" nogil:
                            Py_ssize_t a_column_stride, float* packed) noexcept nogil
         void (*pack_panels)(Py_ssize_t k, Py_ssize_t n, const float* b, Py_ssize_t b_row_stride,
                             Py_ssize_t b_column_stride, float* packed) noexcept nogil
+        void (*transpose)(Py_ssize_t m, Py_ssize_t n, const float* x, Py_ssize_t x_row_stride, float* y,
+                          Py_ssize_t y_row_stride) noexcept nogil
         void (*activation_forward)(int activation, Py_ssize_t n_rows, Py_ssize_t n_columns, const float* z,
                                    Py_ssize_t z_row_stride,
                                    float* y, Py_ssize_t y_row_stride) noexcept nogil
@@ -111,6 +113,8 @@ cdef extern from "simd/table.h" nogil:
                            Py_ssize_t a_column_stride, double* packed) noexcept nogil
         void (*pack_panels)(Py_ssize_t k, Py_ssize_t n, const double* b, Py_ssize_t b_row_stride,
                             Py_ssize_t b_column_stride, double* packed) noexcept nogil
+        void (*transpose)(Py_ssize_t m, Py_ssize_t n, const double* x, Py_ssize_t x_row_stride, double* y,
+                          Py_ssize_t y_row_stride) noexcept nogil
         void (*activation_forward)(int activation, Py_ssize_t n_rows, Py_ssize_t n_columns, const double* z,
                                    Py_ssize_t z_row_stride,
                                    double* y, Py_ssize_t y_row_stride) noexcept nogil

@@ -222,7 +222,7 @@ static void SUFFIX(ft_gemm_block)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const R
 
 /* Squares of 128 bits, FT_SQUARE rows of them, transposed in every 128 bits of the vectors. */
 #define FT_SQUARE (16 / (int)sizeof(REAL))
-FT_INLINE void SUFFIX(ft_transpose)(const VEC *row, VEC *column) {
+FT_INLINE void SUFFIX(ft_transpose_squares)(const VEC *row, VEC *column) {
 #if REAL_IS_FLOAT
     VEC low01 = FT_LOW_PAIRS(f32, row[0], row[1]), high01 = FT_HIGH_PAIRS(f32, row[0], row[1]);
     VEC low23 = FT_LOW_PAIRS(f32, row[2], row[3]), high23 = FT_HIGH_PAIRS(f32, row[2], row[3]);
@@ -250,7 +250,7 @@ FT_INLINE ptrdiff_t SUFFIX(ft_pack_tile_rows)(ptrdiff_t rows, ptrdiff_t k, const
             FT_UNROLL
             for (int j = 0; j < FT_SQUARE; j++)
                 row[j] = LOAD(a + (first + j) * a_row_stride + p);
-            SUFFIX(ft_transpose)(row, turned);
+            SUFFIX(ft_transpose_squares)(row, turned);
             FT_UNROLL
             for (int square = 0; square < LANES / FT_SQUARE; square++)
                 FT_UNROLL
@@ -286,26 +286,34 @@ static void SUFFIX(ft_pack_tiles)(ptrdiff_t m, ptrdiff_t k, const REAL *a, ptrdi
 }
 
 /*
- * A panel from columns that are each contiguous (b transposed), a square of every vector at once.  Returns
- * the number of rows written, a multiple of the square's side.
+ * y (n, m) = the transpose of x (m, n), whose rows are each contiguous, a square of every vector at once; m is at
+ * least a vector, or nothing is done.  The last vector of a row may overlap the one before it.  Returns the number
+ * of rows written, a multiple of the square's side.
  */
-FT_INLINE ptrdiff_t SUFFIX(ft_pack_transposed)(ptrdiff_t k, const REAL *b, ptrdiff_t b_column_stride, REAL *packed) {
-    const ptrdiff_t panel = FT_TILE_VECTORS * LANES;
-    ptrdiff_t p = 0;
-    for (; p + FT_SQUARE <= k; p += FT_SQUARE)
-        FT_UNROLL
-        for (int v = 0; v < FT_TILE_VECTORS; v++) {
+FT_INLINE ptrdiff_t SUFFIX(ft_transpose_rows)(ptrdiff_t m, ptrdiff_t n, const REAL *x, ptrdiff_t x_row_stride, REAL *y,
+                                              ptrdiff_t y_row_stride) {
+    ptrdiff_t j = 0;
+    for (; m >= LANES && j + FT_SQUARE <= n; j += FT_SQUARE)
+        for (ptrdiff_t i = 0; i < m; i += LANES) {
+            ptrdiff_t first = i + LANES <= m ? i : m - LANES;
             VEC column[4], turned[4];
             FT_UNROLL
-            for (int i = 0; i < FT_SQUARE; i++)
-                column[i] = (VEC)ft_load_pieces((const char *)(b + p + (v * LANES + i) * b_column_stride),
-                                                FT_SQUARE * b_column_stride * (ptrdiff_t)sizeof(REAL));
-            SUFFIX(ft_transpose)(column, turned);
+            for (int p = 0; p < FT_SQUARE; p++)
+                column[p] = (VEC)ft_load_pieces((const char *)(x + j + (first + p) * x_row_stride),
+                                                FT_SQUARE * x_row_stride * (ptrdiff_t)sizeof(REAL));
+            SUFFIX(ft_transpose_squares)(column, turned);
             FT_UNROLL
-            for (int i = 0; i < FT_SQUARE; i++)
-                STORE(packed + (p + i) * panel + v * LANES, turned[i]);
+            for (int p = 0; p < FT_SQUARE; p++)
+                STORE(y + (j + p) * y_row_stride + first, turned[p]);
         }
-    return p;
+    return j;
+}
+
+static void SUFFIX(ft_transpose)(ptrdiff_t m, ptrdiff_t n, const REAL *x, ptrdiff_t x_row_stride, REAL *y,
+                                 ptrdiff_t y_row_stride) {
+    for (ptrdiff_t j = SUFFIX(ft_transpose_rows)(m, n, x, x_row_stride, y, y_row_stride); j < n; j++)
+        for (ptrdiff_t i = 0; i < m; i++)
+            y[j * y_row_stride + i] = x[i * x_row_stride + j];
 }
 
 /* Rows of b that are each contiguous into the same rows of `n_panels` panels, each of k rows. */
@@ -341,7 +349,7 @@ static void SUFFIX(ft_pack_panels)(ptrdiff_t k, ptrdiff_t n, const REAL *b, ptrd
     for (; n > 0; n -= panel, b += panel * b_column_stride, packed += panel * k) {
         ptrdiff_t valid = n < panel ? n : panel, p = 0;
         if (valid == panel && b_row_stride == 1)
-            p = SUFFIX(ft_pack_transposed)(k, b, b_column_stride, packed);
+            p = SUFFIX(ft_transpose_rows)(panel, k, b, b_column_stride, packed, panel);
         for (; p < k; p++)
             for (ptrdiff_t j = 0; j < panel; j++)
                 packed[p * panel + j] = j < valid ? b[p * b_row_stride + j * b_column_stride] : 0;

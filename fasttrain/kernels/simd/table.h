@@ -77,6 +77,9 @@ typedef struct {
         /* b (k, n) of any strides into panels of tile_columns columns, k rows each, zero-padded. */     \
         void (*pack_panels)(ptrdiff_t k, ptrdiff_t n, const T *b, ptrdiff_t b_row_stride,                \
                             ptrdiff_t b_column_stride, T *packed);                                       \
+        /* y (n, m) = the transpose of x (m, n), both with contiguous rows. */                           \
+        void (*transpose)(ptrdiff_t m, ptrdiff_t n, const T *x, ptrdiff_t x_row_stride, T *y,            \
+                          ptrdiff_t y_row_stride);                                                       \
         /* ---- activation.h ---- */                                                                     \
         /* y = f(z); y may be z. */                                                                      \
         void (*activation_forward)(int activation, ptrdiff_t n_rows, ptrdiff_t n_columns, const T *z,    \
