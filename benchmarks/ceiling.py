@@ -25,7 +25,7 @@ LEVEL_FLAGS = {
     "v3": ["-march=x86-64-v3"],
     "v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
 }
-# Runs of which a sample is the best.
+# Runs of which a sample is the median.
 SAMPLE_RUNS = 3
 # Arrays touched per element of a memory variant.
 COPY_ARRAYS = (2, 2, 2)
@@ -97,7 +97,8 @@ class Ceilings:
         if kind not in self._best_variant:
             self.measure([kind], 1)
         variant = self._best_variant[kind]
-        self._samples.setdefault(kind, []).append(max(self._run(kind, *variant) for _ in range(SAMPLE_RUNS)))
+        rates = [self._run(kind, *variant) for _ in range(SAMPLE_RUNS)]
+        self._samples.setdefault(kind, []).append(statistics.median(rates))
         return self._samples[kind][-1]
 
     def typical(self, kind):
