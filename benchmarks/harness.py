@@ -7,8 +7,8 @@ and are then half as fast.  A peer enters once on one thread and once on all (pe
 better; fasttrain enters as it is by default.  Short calls are repeated until a sample is long enough to time.
 
 A target is what the project promises.  A share of one of the machine's ceilings is the median of the rounds' own
-shares as well: the ceiling is a contestant of every round, since memory and the cores of a shared machine give
-twice as much in one second as in another.  A share over 100 % means that a ceiling is wrong and fails the run.
+shares as well: the ceiling is sampled at the end of every round, since memory and the cores of a shared machine
+give twice as much in one second as in another.  A share over 100 % means that a ceiling is wrong and fails the run.
 """
 import dataclasses
 import gc

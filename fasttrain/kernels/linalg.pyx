@@ -5,8 +5,9 @@ pieces of rows; a piece is computed by one thread with one call of the C kernel 
 read many times, or its rows are not contiguous, it is packed once into panels that all threads share; where
 the reading of a would be slow, a thread copies the rows of its piece, one block of depth at a time, into the
 order in which the tiles read them.  Few rows of a by a long transposed b are computed as the transpose of
-b^T a^T, which needs less of it: a piece of that is transposed into c.  The sum over k runs in order through registers and, beyond block_depth,
-through c: every element of c has the same bits for any number of threads and whatever is computed beside it.
+b^T a^T: then the small a is packed instead of b, and each piece is transposed into c.  The sum over k runs in
+order through registers and, beyond block_depth, through c: every element of c has the same bits for any number
+of threads and whatever is computed beside it.
 """
 import numpy as np
 
@@ -56,7 +57,7 @@ cdef Py_ssize_t PIECE_ROWS = 96, TILED_PIECE_ROWS = 192
 cdef Py_ssize_t TILED_ROWS = 48, TILED_PANELS = 6, TILED_DEPTH = 64, TILED_WIDE = 48, TILED_LENGTH = 1024
 # Rows of a by a transposed b that are computed as the transpose: multiples of the widest register panel, so that
 # none of it is left empty; and elements of a at most, since each thread packs a copy.
-cdef Py_ssize_t TURNED_ROWS = 32, TURNED_SIZE = 1 << 15
+cdef Py_ssize_t FLIPPED_ROWS = 32, FLIPPED_SIZE = 1 << 15
 # The first-level cache: ways of a set, and bytes after which addresses come back to the same set.
 cdef Py_ssize_t CACHE_WAYS = 8, CACHE_SETS_BYTES = 4096
 # Register panels that are packed as one piece: enough for long runs along the rows of b.
@@ -165,15 +166,15 @@ ctypedef struct product:
     const void* bias                # (n,) or NULL
     const epilogue* after
     bint accumulate, pack, tile
-    bint turned                     # c is (n, m) in memory
+    bint flipped                    # c is (n, m) in memory
     Py_ssize_t panel, n_panels, n_blocks, deepest
     # b is packed in sections of some panels by some blocks of depth; there is one section if it is not packed
     Py_ssize_t section_panels, section_blocks, n_sections
     # shares of c, and pieces of rows in each
     Py_ssize_t row_shares, column_shares, share_pieces
-    void* panels                    # a section of b, of panels_size elements; all of it for each thread of a turned c
+    void* panels                    # a section of b, of panels_size elements; all of it for each thread of a flipped c
     Py_ssize_t panels_size
-    void* tiles                     # for each thread, of tiles_size elements: a block of a, or a piece of a turned c
+    void* tiles                     # for each thread, of tiles_size elements: a block of a, or a piece of a flipped c
     Py_ssize_t tiles_size
     ft_crew crew
 
@@ -188,7 +189,8 @@ cdef void _pack_piece(const real* b, const product* p, real* panels, Py_ssize_t 
     cdef Py_ssize_t columns = min(p.n, min(end_panel, panel + PACK_PANELS) * p.panel) - panel * p.panel
     pack_panels(depth, columns, b + start * p.b_row_stride + panel * p.panel * p.b_column_stride, p.b_row_stride,
                 p.b_column_stride,
-                panels + ((end_panel - first_panel) * (start - section_start) + (panel - first_panel) * depth) * p.panel)
+                panels + ((end_panel - first_panel) * (start - section_start)
+                          + (panel - first_panel) * depth) * p.panel)
 
 
 cdef void _compute_piece(const real* b, const product* p, Py_ssize_t first_panel, Py_ssize_t end_panel,
@@ -206,7 +208,7 @@ cdef void _compute_piece(const real* b, const product* p, Py_ssize_t first_panel
     cdef Py_ssize_t a_row_stride = p.a_row_stride, a_column_stride = p.a_column_stride
     cdef const real* block_a
     cdef const real* block_b
-    cdef const real* panels = <const real*> p.panels + (thread * p.panels_size if p.turned else 0)
+    cdef const real* panels = <const real*> p.panels + (thread * p.panels_size if p.flipped else 0)
     cdef real* tiles = <real*> p.tiles + thread * p.tiles_size
     cdef real* z = <real*> p.c
     if n_rows <= 0 or n_columns <= 0:
@@ -214,9 +216,10 @@ cdef void _compute_piece(const real* b, const product* p, Py_ssize_t first_panel
     if p.after.pre_activation != NULL:
         z = <real*> p.after.pre_activation
         z_stride = p.after.pre_activation_stride
-    z += row * z_stride + column
-    if p.turned:
+    if p.flipped:
         z, z_stride = tiles, n_columns
+    else:
+        z += row * z_stride + column
     for block in range(first_block, end_block):
         start = p.k * block // p.n_blocks
         depth = p.k * (block + 1) // p.n_blocks - start
@@ -232,7 +235,7 @@ cdef void _compute_piece(const real* b, const product* p, Py_ssize_t first_panel
                    p.panel if p.pack else p.b_row_stride, p.panel * depth if p.pack else p.panel,
                    z, z_stride, p.accumulate or block > 0,
                    <const real*> p.bias + column if p.bias != NULL and block == 0 else NULL)
-    if p.turned:
+    if p.flipped:
         transpose(n_rows, n_columns, z, z_stride, <real*> p.c + column * p.c_row_stride + row, p.c_row_stride)
     elif end_block == p.n_blocks:
         _finish_piece(n_rows, n_columns, <real*> p.c, p.c_row_stride, row, column, p.after)
@@ -252,8 +255,8 @@ cdef void _member(const real* b, product* p) noexcept nogil:
         end_block = min(p.n_blocks, first_block + p.section_blocks)
         if p.pack:
             n_pieces = (end_block - first_block) * ((end_panel - first_panel + PACK_PANELS - 1) // PACK_PANELS)
-        if p.turned:
-            # it is little; and a thread that writes again what others have read waits for each line
+        if p.flipped:
+            # each thread packs a copy of its own: it is small, and needs no phase
             for piece in range(n_pieces):
                 _pack_piece(b, p, <real*> p.panels + thread * p.panels_size, first_panel, end_panel, first_block, piece)
         elif p.pack:
@@ -287,12 +290,12 @@ cdef void _cut(product* p, Py_ssize_t itemsize, Py_ssize_t tile_rows, const ft_p
     p.n_panels = (p.n + p.panel - 1) // p.panel
     p.n_blocks = depth_blocks(p.k, block_depth)
     p.deepest = (p.k + p.n_blocks - 1) // p.n_blocks
-    p.pack = p.b_column_stride != 1 and p.n > 1
+    p.pack = p.flipped or (p.b_column_stride != 1 and p.n > 1)
     if not p.pack:
         p.pack = worth_packing(p.m, p.n, p.k, p.b_row_stride * itemsize, p.panel, packing)
     # rows of a that fall into the same sets of the first-level cache, and are more than it has ways
     aliased = tile_rows > CACHE_WAYS and p.a_row_stride * itemsize % CACHE_SETS_BYTES == 0
-    p.tile = (not p.turned and p.m >= TILED_ROWS and p.n_panels >= TILED_PANELS and p.deepest >= TILED_DEPTH
+    p.tile = (not p.flipped and p.m >= TILED_ROWS and p.n_panels >= TILED_PANELS and p.deepest >= TILED_DEPTH
               and (p.a_row_stride == 1 or p.n_panels >= TILED_WIDE or p.k >= TILED_LENGTH or aliased))
     p.section_panels, p.section_blocks = p.n_panels, p.n_blocks
     if p.pack:
@@ -320,6 +323,7 @@ cdef void _cut(product* p, Py_ssize_t itemsize, Py_ssize_t tile_rows, const ft_p
 
 cdef int _product(const real* b, product* p, int n_threads) except -1 nogil:
     """c (m, n) = [c +] a (m, k) b (k, n) [+ bias], then the epilogue; any strides on a and b."""
+    cdef Py_ssize_t scratch_size
     cdef void* scratch = NULL
     if real is float:
         p.panel = table.f32.tile_columns
@@ -332,16 +336,17 @@ cdef int _product(const real* b, product* p, int n_threads) except -1 nogil:
         p.panels_size = p.section_panels * p.panel * p.section_blocks * p.deepest
     if p.tile:
         p.tiles_size = (min(p.m, TILED_PIECE_ROWS) * p.deepest + 15) // 16 * 16
-    elif p.turned:
+    elif p.flipped:
         p.tiles_size = (min(p.m, PIECE_ROWS) * p.n + 15) // 16 * 16
-    if p.pack or p.tile or p.turned:
-        scratch = malloc(((n_threads if p.turned else 1) * p.panels_size + n_threads * p.tiles_size) * sizeof(real) + 64)
+    if p.pack or p.tile or p.flipped:
+        scratch_size = (n_threads if p.flipped else 1) * p.panels_size + n_threads * p.tiles_size
+        scratch = malloc(scratch_size * sizeof(real) + 64)
         if scratch == NULL:
             with gil:
                 raise MemoryError(f"no memory to pack matrices of {p.m} x {p.k} and {p.k} x {p.n}")
     # packed panels start on a cache line
     p.panels = <void*> ((<size_t> scratch + 63) & ~<size_t> 63)
-    p.tiles = <real*> p.panels + (n_threads if p.turned else 1) * p.panels_size
+    p.tiles = <real*> p.panels + (n_threads if p.flipped else 1) * p.panels_size
     ft_crew_start(&p.crew, n_threads)
     if n_threads == 1:
         _member(b, p)
@@ -389,14 +394,15 @@ cdef int _multiply(cnp.ndarray a, Py_ssize_t a_rows, Py_ssize_t a_row_stride, Py
     p.b, p.b_row_stride, p.b_column_stride = cnp.PyArray_DATA(b), b_row_stride, b_column_stride
     p.c, p.c_row_stride = cnp.PyArray_DATA(out), row_stride(out, "out")
     p.bias = cnp.PyArray_DATA(bias) if bias is not None else NULL
-    p.after, p.accumulate, p.turned = after, accumulate, False
+    p.after, p.accumulate, p.flipped = after, accumulate, False
     cdef bint plain = (not accumulate and bias is None and after.activation == FT_IDENTITY
                        and after.pre_activation == NULL)
     if (
-        plain and b_row_stride == 1 and a_column_stride == 1 and a_rows % TURNED_ROWS == 0 and a_rows <= k
-        and a_rows * k <= TURNED_SIZE and 2 * a_rows <= b_columns
+        # what is packed and transposed, a and c, must be less than b, which would be packed
+        plain and b_row_stride == 1 and a_column_stride == 1 and a_rows % FLIPPED_ROWS == 0 and a_rows <= k
+        and a_rows * k <= FLIPPED_SIZE and 2 * a_rows <= b_columns
     ):
-        p.turned = True
+        p.flipped = True
         p.a, p.b, p.m, p.n = p.b, p.a, b_columns, a_rows
         p.a_row_stride, p.a_column_stride, p.b_row_stride, p.b_column_stride = b_column_stride, 1, 1, a_row_stride
     elif (

@@ -12,14 +12,16 @@ two phases per batch, or three, in one parallel region for the whole epoch:
            packed copies for the next batch, while all of it is in cache.
 
 An epoch of several batches works on copies of the parameters and moments in which wide weights lie panel by
-panel, as the products read them.  A panel's weights are then read in the phase `first` and written in the
-phase `updates` by the same thread, out of its own cache: a line that one core writes after another has read
-it costs more than ten that it has for itself.  The rows of a batch are gathered while the one before it is
-updated, or else, where there is no phase `first`, when they are used.
+panel, as the products read them.  A panel of the first step is then usually read in the phase `first` and
+written in the phase `updates` by the same thread, out of its own cache: a line that one core writes after
+another has read it costs more than ten that it has for itself.  To that end every share of the update phase
+has the same part of each step.  The rows of a batch are gathered while the one before it is updated, or else,
+where there is no phase `first`, when they are used.
 
 Between phases one thread does what is serial: the batch's loss, the scalars of the update, the next batch.
 Pieces are cut by sizes alone and their sums are added in order, so the bits do not depend on the number of
-threads.  Nothing here assumes that a step is dense: a step kind is one forward, one backward and one update.
+threads.  A step kind is one forward, one backward and one update; one whose parameters are no matrix leaves them
+in plain rows.
 """
 import numpy as np
 
@@ -96,8 +98,9 @@ cdef Py_ssize_t MIN_PIECE_ROWS = 16
 # Weights whose gradient and update are one piece; its rows are a multiple of the widest register panel.
 cdef Py_ssize_t UPDATE_WEIGHTS = 8192
 cdef Py_ssize_t UPDATE_ROWS = 32
-# Batches that pay for parameters in panels, and bytes of them at most, since that takes memory for copies.
-cdef Py_ssize_t PANEL_BATCHES = 4, PANEL_BYTES = 32 << 20
+# Batches and rows of an epoch that pay for parameters in panels, and bytes of them at most, since the copies take
+# time and memory.
+cdef Py_ssize_t PANEL_BATCHES = 4, PANEL_ROWS = 128, PANEL_BYTES = 32 << 20
 # Weights from which the first step has its own phase, and bytes of a batch's rows at most, which every thread reads.
 cdef Py_ssize_t FIRST_WEIGHTS = 16384, FIRST_BYTES = 1 << 20
 # Rows of a piece of that phase at most.
@@ -109,13 +112,14 @@ ctypedef struct program_step:
     int activation
     Py_ssize_t n_in, n_out
     Py_ssize_t weight, bias                 # places in the parameter buffer
-    Py_ssize_t width                        # columns of a panel of the weights there; n_out: plain rows
+    Py_ssize_t width                        # columns of a panel of the weights in training; n_out: plain rows
     Py_ssize_t packed, turned               # places of the packed weights and their transpose, or -1
     Py_ssize_t output, output_stride        # place in the arena: (batch, n_out)
     Py_ssize_t saved                        # where the backward pass finds what it needs: output or pre-activation
     Py_ssize_t delta                        # place of the gradient by the output
     Py_ssize_t first_piece, n_pieces        # of the update phase: rows of a panel of the weights
     Py_ssize_t piece_rows, panel_pieces     # rows of a piece, pieces of a panel
+    Py_ssize_t n_ordered                    # pieces that have their place in the order
 
 ctypedef struct session:
     program_step* steps
@@ -141,6 +145,7 @@ ctypedef struct session:
     int64_t* batch_labels                   # (slots, batch)
     double* values                          # one partial sum per piece
     Py_ssize_t n_update_pieces
+    Py_ssize_t* update_order                # the pieces of the update phase in the order of its shares
     char* gradients                         # of the pieces of the update phase that may be in hand at once
     Py_ssize_t gradient_size                # of each, in elements
     bint gradient_by_piece                  # there are fewer pieces than threads
@@ -189,18 +194,18 @@ cdef inline Py_ssize_t _panel(real* of_type) noexcept nogil:
     return f32().tile_columns if real is float else f64().tile_columns
 
 
-cdef inline void _pack_panels(Py_ssize_t k, Py_ssize_t n, const real* b, Py_ssize_t row_stride,
-                              Py_ssize_t column_stride, real* packed) noexcept nogil:
+cdef inline void _pack_panels(Py_ssize_t k, Py_ssize_t n, const real* b, Py_ssize_t b_row_stride,
+                              Py_ssize_t b_column_stride, real* packed) noexcept nogil:
     if real is float:
-        f32().pack_panels(k, n, b, row_stride, column_stride, packed)
+        f32().pack_panels(k, n, b, b_row_stride, b_column_stride, packed)
     else:
-        f64().pack_panels(k, n, b, row_stride, column_stride, packed)
+        f64().pack_panels(k, n, b, b_row_stride, b_column_stride, packed)
 
 
 cdef void _pack_block(const real* parameters, const program_step* step, real* pack, Py_ssize_t row, Py_ssize_t end,
                       Py_ssize_t column, Py_ssize_t width) noexcept nogil:
     """Bring rows row .. end - 1 of one panel of a step's weights, `width` columns from `column` on, into the step's
-    packed copies; row is a multiple of UPDATE_ROWS.  Weights that are packed are one panel."""
+    packed copies; row is a multiple of UPDATE_ROWS.  Weights with a copy `packed` lie in plain rows."""
     cdef Py_ssize_t panel = _panel(pack), i, place
     cdef const real* weight = parameters + step.weight + column * step.n_in + row * width
     if step.packed >= 0:
@@ -360,6 +365,22 @@ cdef int _lay_out(Program program, session* s, Py_ssize_t batch, Py_ssize_t item
     return 0
 
 
+cdef void _order_updates(session* s) noexcept:
+    """Merge the steps' pieces, each at the same part of its own step, so that every share has its part of each."""
+    cdef Py_ssize_t position, piece
+    cdef double part, least
+    cdef int i, next_step
+    for position in range(s.n_update_pieces):
+        least, next_step = 2.0, 0
+        for i in range(s.n_steps):
+            piece = s.steps[i].n_ordered
+            part = (piece + 0.5) / s.steps[i].n_pieces
+            if piece < s.steps[i].n_pieces and part < least:
+                least, next_step = part, i
+        s.update_order[position] = s.steps[next_step].first_piece + s.steps[next_step].n_ordered
+        s.steps[next_step].n_ordered += 1
+
+
 cdef char* _allocate(Py_ssize_t n_bytes) except NULL:
     """Zeroed memory that starts on a cache line, to be given back with _release."""
     cdef char* base = <char*> calloc(n_bytes + 128, 1)
@@ -379,6 +400,7 @@ cdef void _close(session* s) noexcept:
     free(s.steps)
     free(<void*> s.rows)
     free(s.values)
+    free(s.update_order)
     free(s.batch_labels)
     _release(s.panels)
     _release(s.arena)
@@ -422,7 +444,8 @@ cdef void _forward(const real* parameters, const session* s, real* arena, const 
     cdef int i
     for i in range(first_step, s.n_steps):
         if i > 0:
-            x, x_stride = arena + s.steps[i - 1].output + row * s.steps[i - 1].output_stride, s.steps[i - 1].output_stride
+            x_stride = s.steps[i - 1].output_stride
+            x = arena + s.steps[i - 1].output + row * x_stride
         _apply(parameters, s, &s.steps[i], arena, x, x_stride, row, n_rows, 0, s.steps[i].n_out)
 
 
@@ -539,8 +562,9 @@ cdef inline void _update(session* s, real* parameters, const real* gradient, Py_
                              &s.sgd_weights if weights else &s.sgd_biases)
 
 
-cdef void _update_piece(real* parameters, session* s, int thread, Py_ssize_t piece) noexcept nogil:
+cdef void _update_piece(real* parameters, session* s, int thread, Py_ssize_t position) noexcept nogil:
     """The gradient of some rows of a panel of weights, and their update; and, with a panel's first rows, its biases."""
+    cdef Py_ssize_t piece = s.update_order[position]
     cdef real* arena = <real*> s.arena
     cdef real* gradient = <real*> s.gradients + (piece if s.gradient_by_piece else thread) * s.gradient_size
     cdef const real* x
@@ -550,8 +574,8 @@ cdef void _update_piece(real* parameters, session* s, int thread, Py_ssize_t pie
     cdef const program_step* step
     cdef int i = 0
     if s.by_columns and s.rows != NULL:
-        _gather(s, arena, next_start, 1 - s.slot, next_count * piece // s.n_update_pieces,
-                next_count * (piece + 1) // s.n_update_pieces)
+        _gather(s, arena, next_start, 1 - s.slot, next_count * position // s.n_update_pieces,
+                next_count * (position + 1) // s.n_update_pieces)
     while piece >= s.steps[i].first_piece + s.steps[i].n_pieces:
         i += 1
     step = &s.steps[i]
@@ -600,8 +624,10 @@ cdef void _open_batch(const real* parameters, session* s, Py_ssize_t start, Py_s
     if s.by_columns:
         s.slot = 1 - s.slot
         # rows that are few enough for the cache, and pieces for all threads
-        s.n_first_chunks = max((s.count + FIRST_ROWS - 1) // FIRST_ROWS,
-                               min((threads + n_panels - 1) // n_panels, (s.count + MIN_PIECE_ROWS - 1) // MIN_PIECE_ROWS))
+        s.n_first_chunks = max(
+            (s.count + FIRST_ROWS - 1) // FIRST_ROWS,
+            min((threads + n_panels - 1) // n_panels, (s.count + MIN_PIECE_ROWS - 1) // MIN_PIECE_ROWS),
+        )
     if s.row_weight == NULL:
         total = s.count
     else:
@@ -700,25 +726,24 @@ cdef void _pack_all(const real* parameters, session* s) noexcept nogil:
 cdef void _reorder(const session* s, real* rows, real* panels, bint back) noexcept nogil:
     """Bring parameters from plain rows into panels, or back."""
     cdef const program_step* step
-    cdef Py_ssize_t column, width, row, place, j
+    cdef Py_ssize_t column, width, row, place, plain, j
     cdef int i
-    if back:
-        memcpy(rows, panels, s.n_parameters * sizeof(real))
-    else:
-        memcpy(panels, rows, s.n_parameters * sizeof(real))
     for i in range(s.n_steps):
         step = &s.steps[i]
-        if step.width == step.n_out:
-            continue
+        if back:
+            memcpy(rows + step.bias, panels + step.bias, step.n_out * sizeof(real))
+        else:
+            memcpy(panels + step.bias, rows + step.bias, step.n_out * sizeof(real))
         for j in range(_n_panels(step)):
             column = j * step.width
             width = min(step.width, step.n_out - column)
             for row in range(step.n_in):
                 place = step.weight + column * step.n_in + row * width
+                plain = step.weight + row * step.n_out + column
                 if back:
-                    memcpy(rows + step.weight + row * step.n_out + column, panels + place, width * sizeof(real))
+                    memcpy(rows + plain, panels + place, width * sizeof(real))
                 else:
-                    memcpy(panels + place, rows + step.weight + row * step.n_out + column, width * sizeof(real))
+                    memcpy(panels + place, rows + plain, width * sizeof(real))
 
 
 cdef void _run(real* parameters, session* s, Py_ssize_t n_batches, Py_ssize_t piece_rows, int threads) noexcept nogil:
@@ -856,7 +881,8 @@ def train_epoch(Program program, parameters, moments, X, y, sample_weight=None, 
     piece_rows = max(MIN_PIECE_ROWS, <Py_ssize_t> (PIECE_GRAIN / row_work), batch_size >> 20)
     threads = threads_for(n_threads, row_work * batch_size, THREAD_GRAIN)
     try:
-        in_panels = n_batches >= PANEL_BATCHES and program.n_parameters * itemsize <= PANEL_BYTES
+        in_panels = (n_batches >= PANEL_BATCHES and s.n_rows >= PANEL_ROWS
+                     and program.n_parameters * itemsize <= PANEL_BYTES)
         _lay_out(program, &s, batch_size, itemsize, True, shuffle, in_panels, threads)
         if in_panels and any(s.steps[i].width < s.steps[i].n_out for i in range(s.n_steps)):
             s.panel_size = _row_length(program.n_parameters, itemsize)
@@ -866,8 +892,10 @@ def train_epoch(Program program, parameters, moments, X, y, sample_weight=None, 
         s.gradient_by_piece = s.n_update_pieces < threads
         s.gradients = _allocate(min(threads, s.n_update_pieces) * s.gradient_size * itemsize)
         s.values = <double*> calloc(max(s.n_update_pieces, (batch_size + piece_rows - 1) // piece_rows), sizeof(double))
-        if s.values == NULL:
-            raise MemoryError("no memory for a batch's sums")
+        s.update_order = <Py_ssize_t*> malloc(s.n_update_pieces * sizeof(Py_ssize_t))
+        if s.values == NULL or s.update_order == NULL:
+            raise MemoryError("no memory for the pieces of a batch")
+        _order_updates(&s)
         if shuffle:
             s.rows = <uint32_t*> malloc(s.n_rows * sizeof(uint32_t))
             s.batch_labels = <int64_t*> malloc(2 * batch_size * sizeof(int64_t))
@@ -948,7 +976,7 @@ cdef object _infer(Program program, int loss, session* s, cnp.ndarray theta, bin
     cdef Py_ssize_t out_stride = row_stride(out, "out") if out is not None else 0
     cdef double total = 0.0
     try:
-        _lay_out(program, s, PREDICT_ROWS if s.n_rows > PREDICT_ROWS else s.n_rows, itemsize, False, False, False, threads)
+        _lay_out(program, s, min(PREDICT_ROWS, s.n_rows), itemsize, False, False, False, threads)
         s.arena = _allocate(s.arena_size * itemsize * threads)
         s.pack = _allocate(s.pack_size * itemsize)
         s.values = <double*> calloc(n_pieces + 1, sizeof(double))

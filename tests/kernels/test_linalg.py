@@ -94,9 +94,12 @@ def test_matmul_takes_any_strides(dtype):
         np.asfortranarray(base[1, :64, :64]), base[2, 64:0:-1, 64:0:-1], np.broadcast_to(base[0, 0, :64], (64, 64)),
         np.broadcast_to(base[0, 0, :64, None], (64, 64)),
     ]  # fmt: skip
-    for a in views:
-        a.flags.writeable = False
-        for b in views:
+    for view in views:
+        view.flags.writeable = False
+    # windows of a series, whose rows overlap
+    windows = np.lib.stride_tricks.sliding_window_view(base[0].reshape(-1)[:127], 64)
+    for a in [*views, windows, windows.T]:
+        for b in [*views, windows, windows.T, rng.standard_normal((300, 64)).astype(dtype).T]:
             assert_product(kernels.matmul(a, b), a, b)
     out = np.zeros((64, 200), dtype)
     kernels.matmul(views[0], views[1], out[:, 50:114])

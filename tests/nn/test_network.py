@@ -195,22 +195,25 @@ def test_a_resumed_training_goes_on_bit_for_bit():
         Trainer(network, optimizer="sgd").load_state_dict(state)
 
 
-@pytest.mark.parametrize("sizes", [(10, 8, 3), (300, 130, 3)])
-def test_a_loss_that_is_not_finite_stops_before_the_update(sizes):
-    X, y, _ = problem(sizes, "cross_entropy", np.float32, 64)
-    X[50] = np.nan
+# the second so large that it is trained by several threads, its first step by columns
+@pytest.mark.parametrize(("sizes", "batch_size"), [((10, 8, 3), 16), ((300, 330, 70, 3), 64)])
+def test_a_loss_that_is_not_finite_stops_before_the_update(sizes, batch_size):
+    X, y, _ = problem(sizes, "cross_entropy", np.float32, 5 * batch_size)
+    X[-batch_size - 3] = np.nan
     for n_threads in THREAD_COUNTS:
         network = Network(sizes)
         network.initialize(0)
-        trainer = Trainer(network, batch_size=16, shuffle=False, n_threads=n_threads)
+        trainer = Trainer(network, batch_size=batch_size, shuffle=False, n_threads=n_threads)
         with pytest.raises(ValueError, match="the loss is not finite in epoch 1, step 4"):
             trainer.run_epoch(X, y)
         assert trainer.step == 3
         assert np.isfinite(network.parameters).all()
         clean = Network(sizes)
         clean.initialize(0)
-        Trainer(clean, batch_size=16, shuffle=False).run_epoch(X[:48], y[:48])
+        clean_trainer = Trainer(clean, batch_size=batch_size, shuffle=False)
+        clean_trainer.run_epoch(X[:3 * batch_size], y[:3 * batch_size])
         np.testing.assert_array_equal(network.parameters, clean.parameters)
+        np.testing.assert_array_equal(trainer.moments, clean_trainer.moments)
 
 
 @pytest.mark.parametrize(

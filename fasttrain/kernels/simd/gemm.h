@@ -3,8 +3,9 @@
  *
  * The register tile is up to FT_TILE_ROWS rows by FT_TILE_VECTORS vectors of columns.  Elements of a are
  * broadcast one by one, so that any strides of a cost the same unless its rows fall into few sets of the cache
- * (linalg.pyx); a row of b is read as vectors, so that b is either row-major or packed.  Each element of c is one accumulator summed over p = 0 .. k - 1 in order,
- * whatever the tile: its bits depend neither on the shape of the block nor on its neighbours.
+ * (linalg.pyx); a row of b is read as vectors, so that b is either row-major or packed.  Each element of c is one
+ * accumulator summed over p = 0 .. k - 1 in order, whatever the tile: its bits depend neither on the shape of the
+ * block nor on its neighbours.
  *
  * Rows are split evenly over tiles (64 rows at 14 a tile: 13, 13, 13, 13, 12), so that no sliver is left.
  * Too few rows leave multiply-adds waiting for each other; then a tile takes more columns, and a

@@ -17,7 +17,8 @@
     {                                                                                                    \
         .tile_rows = FT_TILE_ROWS, .tile_columns = FT_TILE_VECTORS * FT_LANES_##S,                       \
         .packing = FT_PACKING, .block_depth = FT_PANEL_BYTES / (FT_TILE_VECTORS * FT_VECTOR_BYTES),      \
-        .gemm_block = ft_gemm_block_##S, .pack_tiles = ft_pack_tiles_##S, .pack_panels = ft_pack_panels_##S, .transpose = ft_transpose_##S, \
+        .gemm_block = ft_gemm_block_##S, .pack_tiles = ft_pack_tiles_##S, .pack_panels = ft_pack_panels_##S,                              \
+        .transpose = ft_transpose_##S,                                                                   \
         .activation_forward = ft_activation_forward_##S,                                                 \
         .activation_backward = ft_activation_backward_##S, .column_sums = ft_column_sums_##S,            \
         .math = {ft_exp_##S, ft_expm1_##S, ft_log_##S, ft_log1p_##S, ft_tanh_##S, ft_sigmoid_##S,        \
