@@ -4,9 +4,11 @@ import numpy as np
 from benchmarks.harness import QUICK, agree
 from fasttrain import kernels, metrics, reference
 
-COVERS = {"confusion_matrix"}
+COVERS = {"binary_probability_loss", "class_probability_loss", "confusion_matrix"}
 
 N_ROWS = 10_000 if QUICK else 1_000_000
+N_MANY_ROWS = 20_000 if QUICK else 10_000_000
+N_FEW_ROWS = 1000
 
 
 def labels(n_classes, dtype=np.int64):
@@ -57,6 +59,14 @@ def bench_metrics(bench, peers):
         ("precision_recall_fscore_support", (y_true, y_pred), {}),
         ("confusion_matrix", (y_true, y_pred), {}),
         ("classification_report", (y_true, y_pred), {}),
+        ("multilabel_confusion_matrix", (y_true, y_pred), {}),
+        ("fbeta_score", (y_true, y_pred), {"average": "macro", "beta": 0.5}),
+        ("jaccard_score", (y_true, y_pred), {"average": "macro"}),
+        ("balanced_accuracy_score", (y_true, y_pred), {}),
+        ("cohen_kappa_score", (y_true, y_pred), {}),
+        ("matthews_corrcoef", (y_true, y_pred), {}),
+        ("hamming_loss", (y_true, y_pred), {}),
+        ("zero_one_loss", (y_true, y_pred), {}),
         ("mean_squared_error", tuple(numbers), {}),
         ("r2_score", tuple(numbers), {}),
     ):
@@ -71,3 +81,82 @@ def bench_metrics(bench, peers):
             else:
                 agree(ours(), expected, 1e-9)
         table.row(name, ours, contestants)
+
+
+def probabilities(n_rows, n_classes, dtype):
+    """Labels and probabilities (n_rows,) of two classes, or (n_rows, n_classes)."""
+    rng = np.random.default_rng(2)
+    if n_classes == 2:
+        p = rng.random(n_rows, dtype=dtype)
+        return (rng.random(n_rows) < p).astype(np.int64), p
+    p = rng.random((n_rows, n_classes), dtype=dtype)
+    p /= p.sum(axis=1, keepdims=True)
+    return rng.integers(0, n_classes, n_rows), p
+
+
+def bench_probability_kernels(bench, peers):
+    table = bench.table(f"kernels.binary_probability_loss and class_probability_loss, {N_ROWS:,} rows")
+    for name, n_classes, dtype, loss in (
+        ("binary_probability_loss", 2, np.float64, "log"),
+        ("binary_probability_loss", 2, np.float32, "log"),
+        ("binary_probability_loss", 2, np.float64, "squared"),
+        ("class_probability_loss", 10, np.float64, "log"),
+        ("class_probability_loss", 10, np.float32, "squared"),
+    ):
+        y_true, p = probabilities(N_ROWS, n_classes, dtype)
+
+        def ours(name=name, y_true=y_true, p=p, loss=loss):
+            return getattr(kernels, name)(y_true, p, loss=loss)
+
+        def reference_call(name=name, y_true=y_true, p=p, loss=loss):
+            return getattr(reference, name)(y_true, p, loss=loss)
+
+        agree(ours()[:3], reference_call()[:3], 1e-11)
+        table.row(f"{name}, {n_classes} classes, {np.dtype(dtype).name}, {loss}", ours, peers.reference(reference_call))
+
+
+def metric_row(table, peers, name, arguments, options, work, rtol=1e-9, seconds=None):
+    """A metric against scikit-learn's."""
+
+    def ours():
+        return getattr(metrics, name)(*arguments, **options)
+
+    contestants = peers.sklearn(sklearn_metric(name, *arguments, **options))
+    if contestants:
+        agree(ours(), contestants[0].call(), rtol)
+    return table.row(work, ours, contestants, seconds=seconds)
+
+
+def bench_probability_metrics(bench, peers):
+    table = bench.table(f"metrics of probabilities, {N_MANY_ROWS:,} rows")
+    for name, at_least in (("log_loss", 100.0), ("brier_score_loss", 20.0)):
+        for dtype in (np.float64, np.float32):
+            y_true, p = probabilities(N_MANY_ROWS, 2, dtype)
+            # scikit-learn computes in the dtype of the probabilities
+            row = metric_row(
+                table, peers, name, (y_true, p), {}, f"{name}, binary, {np.dtype(dtype).name}",
+                1e-9 if dtype is np.float64 else 1e-4,
+            )
+            if dtype is np.float64:
+                bench.target(
+                    f"{name}, {N_MANY_ROWS:,} rows, over scikit-learn", row.ratio("scikit-learn"), at_least=at_least
+                )
+    y_true, p = probabilities(N_ROWS, 10, np.float64)
+    table = bench.table(f"metrics of the scores of 10 classes, {N_ROWS:,} rows")
+    for name in ("log_loss", "brier_score_loss", "top_k_accuracy_score", "hinge_loss"):
+        metric_row(table, peers, name, (y_true, p), {}, name)
+
+
+def bench_small_calls(bench, peers):
+    table = bench.table(f"metrics, {N_FEW_ROWS:,} rows")
+    y_true, p = probabilities(N_FEW_ROWS, 2, np.float64)
+    y_pred = (p > 0.5).astype(np.int64)
+    for name, arguments in (
+        ("log_loss", (y_true, p)), ("brier_score_loss", (y_true, p)), ("hinge_loss", (y_true, p)),
+        ("balanced_accuracy_score", (y_true, y_pred)), ("cohen_kappa_score", (y_true, y_pred)),
+        ("matthews_corrcoef", (y_true, y_pred)), ("hamming_loss", (y_true, y_pred)),
+        ("zero_one_loss", (y_true, y_pred)), ("jaccard_score", (y_true, y_pred)),
+        ("class_likelihood_ratios", (y_true, y_pred)),
+    ):
+        row = metric_row(table, peers, name, arguments, {}, name)
+        bench.target(f"{name}, {N_FEW_ROWS:,} rows, over scikit-learn", row.ratio("scikit-learn"), at_least=10.0)

@@ -15,6 +15,7 @@ from fasttrain.kernels.losses import (
 )
 from fasttrain.kernels.metrics import confusion_matrix
 from fasttrain.kernels.optim import adam_update, sgd_update
+from fasttrain.kernels.probability import binary_probability_loss, class_probability_loss
 from fasttrain.kernels.runtime import available_cpu_levels, cpu_level
 from fasttrain.kernels.vector_math import (
     activation_backward,
@@ -35,6 +36,8 @@ __all__ = [
     "adam_update",
     "available_cpu_levels",
     "bce_value_and_grad",
+    "binary_probability_loss",
+    "class_probability_loss",
     "confusion_matrix",
     "cpu_level",
     "cross_entropy_value_and_grad",

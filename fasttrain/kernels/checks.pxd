@@ -11,6 +11,8 @@ cdef cnp.ndarray real_array_like(object value, str name, int ndim, cnp.ndarray l
 cdef cnp.ndarray int64_array(object value, str name, int ndim)
 # value as a 1-D C-contiguous ndarray of integers or bool, native byte order, aligned.
 cdef cnp.ndarray label_array(object value, str name)
+# Its type as simd/table.h names it, FT_INT8 ... FT_UINT64; bool is FT_UINT8.
+cdef int label_type(cnp.ndarray labels)
 # Shape; a negative size is not checked.
 cdef int check_shape(cnp.ndarray array, str name, Py_ssize_t size0, Py_ssize_t size1=*) except -1
 # C-contiguous.
@@ -25,3 +27,5 @@ cdef int check_disjoint(cnp.ndarray out, str out_name, cnp.ndarray array, str na
 cdef int check_option(object value, str name, tuple names) except -1
 # A real number as a double; finite unless allow_nonfinite; at least `low`.
 cdef double check_number(object value, str name, double low=*, bint positive=*) except? -1.0
+# An integer, not a bool, from low to high.
+cdef Py_ssize_t check_integer(object value, str name, Py_ssize_t low, Py_ssize_t high) except? -1

@@ -2,10 +2,14 @@
 
 Low-level kernels never copy or convert: they raise, and say which call does.
 """
+import operator
+
 import numpy as np
 
 cimport numpy as cnp
 from libc.math cimport INFINITY, isfinite
+
+from fasttrain.kernels.table cimport FT_INT8, FT_UINT8
 
 cnp.import_array()
 
@@ -83,6 +87,11 @@ cdef cnp.ndarray label_array(object value, str name):
     _check_behaved(array, name)
     check_contiguous(array, name)
     return array
+
+
+cdef int label_type(cnp.ndarray labels):
+    cdef int width = {1: 0, 2: 1, 4: 2, 8: 3}[cnp.PyArray_ITEMSIZE(labels)]
+    return (FT_INT8 if cnp.PyArray_ISSIGNED(labels) else FT_UINT8) + width
 
 
 cdef int check_shape(cnp.ndarray array, str name, Py_ssize_t size0, Py_ssize_t size1=-2) except -1:
@@ -181,4 +190,16 @@ cdef double check_number(object value, str name, double low=-INFINITY, bint posi
     if number < low or (positive and number <= 0.0):
         bound = "positive" if positive else f"at least {low:g}"
         raise ValueError(f"{name} must be {bound}, got {value!r}")
+    return number
+
+
+cdef Py_ssize_t check_integer(object value, str name, Py_ssize_t low, Py_ssize_t high) except? -1:
+    if isinstance(value, bool):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r} of type {type(value).__name__}") from None
+    if not low <= number <= high:
+        raise ValueError(f"{name} must be between {low} and {high}, got {number}")
     return number

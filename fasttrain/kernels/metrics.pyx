@@ -6,15 +6,20 @@ the order of additions, so each piece has a table of its own and these are added
 same bits for any number of threads.  Where the tables would take more memory than _TABLES_BYTES, there
 are fewer of them, down to the result itself.
 """
-import operator
-
 import numpy as np
 
 cimport numpy as cnp
 from cython.parallel cimport parallel
 from libc.stdint cimport int64_t
 
-from fasttrain.kernels.checks cimport check_contiguous, check_shape, label_array, real_array
+from fasttrain.kernels.checks cimport (
+    check_contiguous,
+    check_integer,
+    check_shape,
+    label_array,
+    label_type,
+    real_array,
+)
 from fasttrain.kernels.runtime cimport (
     ft_crew,
     ft_crew_join,
@@ -24,7 +29,7 @@ from fasttrain.kernels.runtime cimport (
     table,
     threads_for,
 )
-from fasttrain.kernels.table cimport FT_COUNT_LANES, FT_INT8, FT_UINT8, FT_WEIGHT_LANES
+from fasttrain.kernels.table cimport FT_COUNT_LANES, FT_WEIGHT_LANES
 
 cnp.import_array()
 
@@ -38,23 +43,6 @@ cdef enum:
     # between the scratch tables of two threads, in bytes, so that they share no cache line
     _GAP_BYTES = 128
     _TABLES_BYTES = 1 << 26
-
-
-cdef int _label_type(cnp.ndarray labels):
-    cdef int width = {1: 0, 2: 1, 4: 2, 8: 3}[cnp.PyArray_ITEMSIZE(labels)]
-    return (FT_INT8 if cnp.PyArray_ISSIGNED(labels) else FT_UINT8) + width
-
-
-cdef Py_ssize_t _integer(object value, str name, Py_ssize_t low, Py_ssize_t high) except? -1:
-    if isinstance(value, bool):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, got {value!r} of type {type(value).__name__}") from None
-    if not low <= number <= high:
-        raise ValueError(f"{name} must be between {low} and {high}, got {number}")
-    return number
 
 
 def confusion_matrix(y_true, y_pred, n_classes, sample_weight=None, *, first_label=0, n_threads=None):
@@ -107,8 +95,8 @@ def confusion_matrix(y_true, y_pred, n_classes, sample_weight=None, *, first_lab
     cdef cnp.ndarray pred_labels = label_array(y_pred, "y_pred")
     cdef Py_ssize_t n_rows = cnp.PyArray_DIM(true_labels, 0)
     check_shape(pred_labels, "y_pred", n_rows)
-    cdef Py_ssize_t classes = _integer(n_classes, "n_classes", 1, 2**16 - 1)
-    cdef Py_ssize_t first = _integer(first_label, "first_label", -2**31, 2**31 - classes)
+    cdef Py_ssize_t classes = check_integer(n_classes, "n_classes", 1, 2**16 - 1)
+    cdef Py_ssize_t first = check_integer(first_label, "first_label", -2**31, 2**31 - classes)
     cdef cnp.ndarray weights = None
     if sample_weight is not None:
         weights = real_array(sample_weight, "sample_weight", 1)
@@ -205,7 +193,7 @@ cdef Py_ssize_t _sweep(Count* s, int threads) except? -2:
 
 cdef void _describe(Count* s, cnp.ndarray y_true, cnp.ndarray y_pred, int64_t first_label, Py_ssize_t n_classes):
     s.n_rows, s.n_classes, s.first_label = cnp.PyArray_DIM(y_true, 0), n_classes, first_label
-    s.true_type, s.pred_type = _label_type(y_true), _label_type(y_pred)
+    s.true_type, s.pred_type = label_type(y_true), label_type(y_pred)
     s.true_width, s.pred_width = cnp.PyArray_ITEMSIZE(y_true), cnp.PyArray_ITEMSIZE(y_pred)
     s.true_labels, s.pred_labels = cnp.PyArray_BYTES(y_true), cnp.PyArray_BYTES(y_pred)
     s.weights, s.lanes = NULL, NULL

@@ -23,6 +23,9 @@ cdef extern from "simd/table.h" nogil:
     ctypedef struct ft_packing:
         Py_ssize_t depth, rows, few_rows, large_bytes, alias_bytes
 
+    ctypedef struct ft_loss_sums:
+        double loss, weight
+
     ctypedef struct ft_ops_f32:
         Py_ssize_t tile_rows, tile_columns
         ft_packing packing
@@ -191,6 +194,17 @@ cdef extern from "simd/table.h" nogil:
                                         int64_t first_label, Py_ssize_t n_classes, int weight_is_double,
                                         const void* sample_weight,
                                         double* sums, double* scratch) noexcept nogil
+        Py_ssize_t (*binary_probability_loss)(Py_ssize_t n, int squared, int label_type, const void* y_true,
+                                              int64_t negative, int64_t positive, int is_double,
+                                              const void* y_proba, double eps, int weight_is_double,
+                                              const void* sample_weight, ft_loss_sums* sums,
+                                              int64_t* n_positive) noexcept nogil
+        Py_ssize_t (*class_probability_loss)(Py_ssize_t n, Py_ssize_t n_classes, int squared, int label_type,
+                                             const void* y_true, int64_t first_label, int is_double,
+                                             const void* y_proba, Py_ssize_t row_stride, double eps,
+                                             int weight_is_double, const void* sample_weight,
+                                             ft_loss_sums* sums, int64_t* class_counts,
+                                             double* deviation) noexcept nogil
 
     const ft_table* const ft_level_v2
     const ft_table* const ft_level_v3

@@ -24,39 +24,47 @@ _TRIED_CLASSES = 32
 _TABLE_CLASSES = 1024
 
 
-def check_targets(y_true: Any, y_pred: Any, sample_weight: Any = None) -> "LabelPairs | IndicatorPairs":
-    """The two vectors as :class:`LabelPairs`, or the two indicator matrices as :class:`IndicatorPairs`."""
-    check_array_like(y_true, "y_true")
-    check_array_like(y_pred, "y_pred")
-    true, pred = as_array(y_true, "y_true"), as_array(y_pred, "y_pred")
+def check_targets(
+    y_true: Any, y_pred: Any, sample_weight: Any = None, names: tuple[str, str] = ("y_true", "y_pred")
+) -> "LabelPairs | IndicatorPairs":
+    """The two vectors as :class:`LabelPairs`, or the two indicator matrices as :class:`IndicatorPairs`.
+
+    names: what the caller's user knows the two as.
+    """
+    true_name, pred_name = names
+    check_array_like(y_true, true_name)
+    check_array_like(y_pred, pred_name)
+    true, pred = as_array(y_true, true_name), as_array(y_pred, pred_name)
     if sample_weight is not None:
         check_array_like(sample_weight, "sample_weight")
         check_lengths(
-            ("y_true", true), ("y_pred", pred), ("sample_weight", as_array(sample_weight, "sample_weight"))
+            (true_name, true), (pred_name, pred), ("sample_weight", as_array(sample_weight, "sample_weight"))
         )
         weight = check_sample_weight(sample_weight, len(true))
     else:
         if len(true) != len(pred) or not len(true):
-            check_lengths(("y_true", true), ("y_pred", pred))
+            check_lengths((true_name, true), (pred_name, pred))
         weight = None
-    kind_true, kind_pred = _kind(true, "y_true"), _kind(pred, "y_pred")
+    kind_true, kind_pred = label_kind(true, true_name), label_kind(pred, pred_name)
     if kind_true != kind_pred:
-        raise ValueError(f"y_true and y_pred must be of one kind, got {kind_true} and {kind_pred}")
+        raise ValueError(f"{true_name} and {pred_name} must be of one kind, got {kind_true} and {kind_pred}")
     if kind_true == "multilabel-indicator":
         if true.shape != pred.shape:
             raise ValueError(
-                f"y_true and y_pred must have the same number of labels, got {true.shape} and {pred.shape}"
+                f"{true_name} and {pred_name} must have the same number of labels, "
+                f"got {true.shape} and {pred.shape}"
             )
         return IndicatorPairs(true, pred, weight)
     true, pred = _contiguous(true), _contiguous(pred)
     if _holds_strings(true) != _holds_strings(pred):
         raise ValueError(
-            f"y_true and y_pred must not mix strings and numbers, got dtypes {true.dtype} and {pred.dtype}"
+            f"{true_name} and {pred_name} must not mix strings and numbers, "
+            f"got dtypes {true.dtype} and {pred.dtype}"
         )
     return LabelPairs(true, pred, weight)
 
 
-def _kind(y: _Array, name: str) -> str:
+def label_kind(y: _Array, name: str) -> str:
     """'labels' or 'multilabel-indicator'; raises for every other target."""
     kind = y.dtype.kind
     if y.ndim == 1 and kind in "biuU":
@@ -252,6 +260,18 @@ class LabelPairs:
             return float(table.trace()), float(table.sum())
         return _weigh(self.y_true == self.y_pred, self.sample_weight)
 
+    def wrong_and_all(self) -> tuple[float, float]:
+        """(rows predicted wrong, all rows), or sums of their weights; no difference of two sums."""
+        if self._direct is not None:
+            table = self._direct_table
+            off_diagonal = table.copy()
+            np.fill_diagonal(off_diagonal, 0)
+            return float(off_diagonal.sum()), float(table.sum())
+        return _weigh(self.y_true != self.y_pred, self.sample_weight)
+
+    # of one label a row, the labels are the rows
+    wrong_labels_and_all = wrong_and_all
+
 
 def _weigh(right: _Array, weight: _Array | None) -> tuple[float, float]:
     if weight is None:
@@ -324,3 +344,15 @@ class IndicatorPairs:
     def right_and_all(self) -> tuple[float, float]:
         """(rows predicted right in every label, all rows), or sums of their weights."""
         return _weigh((self.y_true == self.y_pred).all(axis=1), self.sample_weight)
+
+    def wrong_and_all(self) -> tuple[float, float]:
+        """(rows predicted wrong in any label, all rows), or sums of their weights."""
+        return _weigh((self.y_true != self.y_pred).any(axis=1), self.sample_weight)
+
+    def wrong_labels_and_all(self) -> tuple[float, float]:
+        """(labels predicted wrong, all labels) of all rows, or sums of the rows' weights."""
+        wrong, weight = np.count_nonzero(self.y_true != self.y_pred, axis=1), self.sample_weight
+        n_rows, n_labels = self.y_true.shape
+        if weight is None:
+            return float(wrong.sum()), float(n_rows * n_labels)
+        return float((wrong * weight).sum(dtype=np.float64)), n_labels * float(weight.sum(dtype=np.float64))

@@ -6,12 +6,21 @@ Every function here is a few sums over a table of pairs of labels, which one pas
 
 import math
 import numbers
-from typing import Any, Literal, overload
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fasttrain.exceptions import InvalidParameterError, UndefinedMetricWarning, warn
+from fasttrain.exceptions import InvalidParameterError, warn
+from fasttrain.metrics._class_scores import (
+    UndefinedWarnings,
+    check_options,
+    chosen_labels,
+    divide,
+    mean_of,
+    scores_of,
+    sums_of,
+)
 from fasttrain.metrics._labels import IndicatorPairs, LabelPairs, check_targets, positions
 from fasttrain.metrics._validation import (
     check_array_like,
@@ -23,21 +32,20 @@ from fasttrain.metrics._validation import (
 
 __all__ = [
     "accuracy_score",
-    "classification_report",
     "confusion_matrix",
     "f1_score",
+    "fbeta_score",
+    "jaccard_score",
+    "multilabel_confusion_matrix",
     "precision_recall_fscore_support",
     "precision_score",
     "recall_score",
 ]
 
 _Array = NDArray[Any]
-_Sums = tuple[_Array, _Array, _Array]
 _Average = Literal["binary", "micro", "macro", "weighted", "samples"] | None
 _Label = float | str | bool
 _ZeroDivision = float | Literal["warn"]
-
-_AVERAGES = (None, "binary", "micro", "macro", "weighted", "samples")
 
 
 def accuracy_score(
@@ -135,6 +143,18 @@ def confusion_matrix(
     targets = check_targets(y_true, y_pred, sample_weight)
     if isinstance(targets, IndicatorPairs):
         raise InvalidParameterError("y_true and y_pred must be labels, got indicator matrices")
+    matrix = table_of_labels(targets, labels)
+    if normalize is not None:
+        axis = {"true": 1, "pred": 0, "all": None}[normalize]
+        total = matrix.sum(axis=axis, keepdims=True)
+        matrix = np.divide(matrix, total, out=np.zeros(matrix.shape), where=total != 0)
+    elif not matrix.flags.owndata:
+        matrix = matrix.copy()
+    return matrix
+
+
+def table_of_labels(targets: LabelPairs, labels: Any = None, true_name: str = "y_true") -> _Array:
+    """The table of pairs of `labels`, in their order, or of all that occur; warns where there is but one."""
     matrix = targets.table
     weight = targets.sample_weight
     if weight is not None and weight.dtype.kind == "i":
@@ -145,7 +165,7 @@ def confusion_matrix(
             raise ValueError("labels must hold at least one label")
         found = index >= 0
         if not matrix[index[found]].any() and not _any_true(targets, index[found]):
-            raise ValueError("labels must hold at least one label that is in y_true")
+            raise ValueError(f"labels must hold at least one label that is in {true_name}")
         selected = np.zeros((index.size, index.size), dtype=matrix.dtype)
         # of a label that is given twice, the last place counts
         place = np.full(len(matrix), -1)
@@ -153,12 +173,6 @@ def confusion_matrix(
         kept = np.flatnonzero(place >= 0)
         selected[np.ix_(place[kept], place[kept])] = matrix[np.ix_(kept, kept)]
         matrix = selected
-    if normalize is not None:
-        axis = {"true": 1, "pred": 0, "all": None}[normalize]
-        total = matrix.sum(axis=axis, keepdims=True)
-        matrix = np.divide(matrix, total, out=np.zeros(matrix.shape), where=total != 0)
-    elif not matrix.flags.owndata:
-        matrix = matrix.copy()
     if matrix.shape == (1, 1):
         warn(
             "A single label was found in y_true and y_pred. For a confusion matrix of the correct shape, "
@@ -181,6 +195,67 @@ def _exact_table(targets: LabelPairs, weight: _Array, table: _Array) -> _Array:
     exact = np.zeros(table.shape, dtype=np.int64)
     np.add.at(exact, (y_true, y_pred), weight)
     return exact
+
+
+def multilabel_confusion_matrix(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    labels: ArrayLike | None = None,
+    samplewise: bool = False,
+) -> NDArray[Any]:
+    """One confusion matrix ``[[tn, fp], [fn, tp]]`` for each class against all others, or for each row.
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like of shape (n_rows,) or (n_rows, n_labels)
+        Labels (integers of any width, bool, strings, floats that hold integers) or indicator matrices.
+    sample_weight : array-like of shape (n_rows,), optional
+        Finite, not negative, not all zero.
+    labels : array-like, optional
+        The classes, in this order, or the columns of indicator matrices; all that occur if not given.
+    samplewise : bool, default False
+        Of indicator matrices: count over the labels of each row instead of over the rows of each label.
+
+    Returns
+    -------
+    ndarray of shape (n_classes, 2, 2) or, samplewise, (n_rows, 2, 2)
+        int64, or float64 with weights.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As :func:`accuracy_score`; ``samplewise`` with one label a row; a column that does not exist.
+
+    Examples
+    --------
+    >>> from fasttrain.metrics import multilabel_confusion_matrix
+    >>> multilabel_confusion_matrix(["cat", "ant", "cat"], ["ant", "ant", "cat"], labels=["ant", "cat"])
+    array([[[1, 1],
+            [0, 1]],
+    <BLANKLINE>
+           [[1, 0],
+            [1, 1]]])
+    """
+    check_boolean(samplewise, "samplewise")
+    if labels is not None:
+        check_array_like(labels, "labels")
+    targets = check_targets(y_true, y_pred, sample_weight)
+    if samplewise and not targets.multilabel:
+        raise ValueError("samplewise must be False where there is one label a row")
+    sums = sums_of(targets, labels, "samples" if samplewise else None)
+    weight = targets.sample_weight
+    if not samplewise:
+        total: Any = len(targets.y_true) if weight is None else weight.sum(dtype=np.float64)
+    else:
+        total = len(targets.labels if labels is None else np.asarray(labels))
+        if weight is not None:
+            sums = sums[0] * weight, sums[1] * weight, sums[2] * weight
+            total = total * weight
+    tp, predicted, true = sums
+    fp, fn = predicted - tp, true - tp
+    return np.stack([total - tp - fp - fn, fp, fn, tp], axis=1).reshape(-1, 2, 2)
 
 
 def precision_recall_fscore_support(
@@ -248,23 +323,15 @@ def precision_recall_fscore_support(
     check_number(beta, "beta", numbers.Real)
     if not isinstance(warn_for, (list, tuple, set)):
         raise InvalidParameterError(f"warn_for must be a tuple of names, got {warn_for!r}")
-    _check_common(labels, pos_label, average, zero_division)
+    check_options(labels, pos_label, average, zero_division)
     targets = check_targets(y_true, y_pred, sample_weight)
-    if average == "binary":
-        labels = [_positive(targets, pos_label)]
-    elif pos_label not in (None, 1):
-        warn(
-            f"pos_label (set to {pos_label!r}) is ignored when average != 'binary' (got {average!r}); "
-            "labels=[pos_label] selects one positive class",
-            UserWarning,
-        )
-    sums = _sums(targets, labels, average)
-    warned = _Warnings(average, warn_for if zero_division == "warn" else ())
-    scores = _scores(sums, beta, zero_division_value(zero_division), warned)
+    sums = sums_of(targets, chosen_labels(targets, labels, pos_label, average), average)
+    warned = UndefinedWarnings(average, warn_for if zero_division == "warn" else ())
+    scores = scores_of(sums, beta, zero_division_value(zero_division), warned)
     if average is None:
         return *scores, sums[2]
     weights = {"weighted": sums[2], "samples": targets.sample_weight}.get(average)
-    precision, recall, fscore = (_mean(score, weights) for score in scores)
+    precision, recall, fscore = (mean_of(score, weights) for score in scores)
     return precision, recall, fscore, None
 
 
@@ -376,253 +443,77 @@ def f1_score(
     )[2]
 
 
-@overload
-def classification_report(
+def fbeta_score(
     y_true: ArrayLike,
     y_pred: ArrayLike,
     *,
+    beta: float,
     labels: ArrayLike | None = None,
-    target_names: Any = None,
+    pos_label: _Label | None = 1,
+    average: _Average = "binary",
     sample_weight: ArrayLike | None = None,
-    digits: int = 2,
-    output_dict: Literal[False] = False,
     zero_division: _ZeroDivision = "warn",
-) -> str: ...
-@overload
-def classification_report(
-    y_true: ArrayLike,
-    y_pred: ArrayLike,
-    *,
-    labels: ArrayLike | None = None,
-    target_names: Any = None,
-    sample_weight: ArrayLike | None = None,
-    digits: int = 2,
-    output_dict: Literal[True],
-    zero_division: _ZeroDivision = "warn",
-) -> dict[str, Any]: ...
-def classification_report(
-    y_true: ArrayLike,
-    y_pred: ArrayLike,
-    *,
-    labels: ArrayLike | None = None,
-    target_names: Any = None,
-    sample_weight: ArrayLike | None = None,
-    digits: int = 2,
-    output_dict: bool = False,
-    zero_division: _ZeroDivision = "warn",
-) -> str | dict[str, Any]:
-    """Precision, recall, F1 and support of each class and their averages, as a text or a dict.
+) -> Any:
+    """F-beta, (1 + beta^2) tp / ((1 + beta^2) tp + beta^2 fn + fp): F1 with recall beta times as important.
 
-    Parameters
-    ----------
-    y_true, y_pred : array-like of shape (n_rows,) or (n_rows, n_labels)
-        Labels (integers of any width, bool, strings, floats that hold integers) or indicator matrices.
-    labels : array-like, optional
-        The classes to report, in this order; all that occur, sorted, if not given.
-    target_names : sequence of str, optional
-        Their names, in the same order.
-    sample_weight : array-like of shape (n_rows,), optional
-        Finite, not negative, not all zero.
-    digits : int, default 2
-        Digits after the point in the text.
-    output_dict : bool, default False
-        Return a dict of dicts of floats instead of a text.
-    zero_division : {'warn', 0, 1, nan}, default 'warn'
-        See :func:`precision_recall_fscore_support`.
+    See :func:`precision_recall_fscore_support` for the arguments.
 
     Returns
     -------
-    str or dict
-
-    Raises
-    ------
-    ValueError, TypeError
-        As :func:`precision_recall_fscore_support`; names that do not match the labels in number.
+    float, or float64 ndarray of shape (n_classes,) with ``average=None``
 
     Examples
     --------
-    >>> from fasttrain.metrics import classification_report
-    >>> print(classification_report([0, 1, 2, 2, 2], [0, 0, 2, 2, 1], zero_division=0))
-                  precision    recall  f1-score   support
-    <BLANKLINE>
-               0       0.50      1.00      0.67         1
-               1       0.00      0.00      0.00         1
-               2       1.00      0.67      0.80         3
-    <BLANKLINE>
-        accuracy                           0.60         5
-       macro avg       0.50      0.56      0.49         5
-    weighted avg       0.70      0.60      0.61         5
-    <BLANKLINE>
+    >>> from fasttrain.metrics import fbeta_score
+    >>> fbeta_score([0, 1, 2, 0, 1, 2], [0, 2, 1, 0, 0, 1], average="macro", beta=0.5)
+    0.2380952380952381
     """
-    _check_common(labels, 1, None, zero_division)
-    check_boolean(output_dict, "output_dict")
-    check_number(digits, "digits", numbers.Integral)
-    if target_names is not None:
-        check_array_like(target_names, "target_names")
-    targets = check_targets(y_true, y_pred, sample_weight)
-    classes = targets.labels if labels is None else np.asarray(labels)
-    micro_is_accuracy = not targets.multilabel and (
-        labels is None or set(classes.tolist()) >= set(targets.labels.tolist())
-    )
-    if target_names is None:
-        target_names = [str(label) for label in classes]
-    elif len(classes) != len(target_names):
-        message = f"target_names must name {len(classes)} classes, got {len(target_names)} names"
-        if labels is None:
-            raise ValueError(f"{message}; the argument labels gives other classes than those that occur")
-        warn(message, UserWarning)
+    return precision_recall_fscore_support(
+        y_true,
+        y_pred,
+        beta=beta,
+        labels=labels,
+        pos_label=pos_label,
+        average=average,
+        warn_for=("f-score",),
+        sample_weight=sample_weight,
+        zero_division=zero_division,
+    )[2]
 
+
+def jaccard_score(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    labels: ArrayLike | None = None,
+    pos_label: _Label | None = 1,
+    average: _Average = "binary",
+    sample_weight: ArrayLike | None = None,
+    zero_division: _ZeroDivision = "warn",
+) -> Any:
+    """Jaccard index, tp / (tp + fp + fn): rows of a class in both vectors over rows in either.
+
+    See :func:`precision_recall_fscore_support` for the arguments; ``zero_division`` may not be nan here, as
+    in scikit-learn.
+
+    Returns
+    -------
+    float, or float64 ndarray of shape (n_classes,) with ``average=None``
+
+    Examples
+    --------
+    >>> from fasttrain.metrics import jaccard_score
+    >>> jaccard_score([0, 1, 1, 0], [0, 1, 1, 1])
+    0.6666666666666666
+    """
+    check_options(labels, pos_label, average, zero_division)
     zero = zero_division_value(zero_division)
-    warn_for = ("precision", "recall", "f-score") if zero_division == "warn" else ()
-    sums = _sums(targets, labels, None)
-    scores = _scores(sums, 1.0, zero, _Warnings(None, warn_for))
-    rows = [(str(name), *values) for name, *values in zip(target_names, *scores, sums[2], strict=False)]
-    micro = _scores(_pool(sums), 1.0, zero, _Warnings("micro", warn_for))
-    total = sums[2].sum()
-    averages = [
-        ("accuracy" if micro_is_accuracy else "micro avg", *(float(score[0]) for score in micro), total),
-        ("macro avg", *(_mean(score, None) for score in scores), total),
-        ("weighted avg", *(_mean(score, sums[2]) for score in scores), total),
-    ]
-    if targets.multilabel:
-        by_row = _scores(_sums(targets, labels, "samples"), 1.0, zero, _Warnings("samples", warn_for))
-        averages.append(("samples avg", *(_mean(score, targets.sample_weight) for score in by_row), total))
-    if output_dict:
-        headers = ("precision", "recall", "f1-score", "support")
-        report: dict[str, Any] = {
-            name: dict(zip(headers, map(float, values), strict=True)) for name, *values in rows + averages
-        }
-        if micro_is_accuracy:
-            report["accuracy"] = report["accuracy"]["precision"]
-        return report
-    return _layout(rows, averages, micro_is_accuracy, digits)
-
-
-def _layout(
-    rows: list[tuple[Any, ...]], averages: list[tuple[Any, ...]], micro_is_accuracy: bool, digits: int
-) -> str:
-    width = max(len("weighted avg"), digits, *(len(name) for name, *_ in rows))
-
-    def line(name: str, precision: str, recall: str, fscore: str, support: Any) -> str:
-        return f"{name:>{width}s}  {precision:>9} {recall:>9} {fscore:>9} {support:>9}\n"
-
-    def scores(name: str, precision: float, recall: float, fscore: float, support: Any) -> str:
-        shown = [f"{value:.{digits}f}" for value in (precision, recall, fscore)]
-        return line(name, shown[0], shown[1], shown[2], support)
-
-    lines = [line("", "precision", "recall", "f1-score", "support"), "\n"]
-    lines += [scores(*row) for row in rows]
-    lines.append("\n")
-    if micro_is_accuracy:
-        name, _, _, accuracy, support = averages[0]
-        lines.append(line(name, "", "", f"{accuracy:.{digits}f}", support))
-    lines += [scores(*row) for row in averages[micro_is_accuracy:]]
-    return "".join(lines)
-
-
-def _check_common(labels: Any, pos_label: Any, average: Any, zero_division: Any) -> None:
-    check_choice(average, "average", _AVERAGES)
-    zero_division_value(zero_division)
-    if labels is not None:
-        check_array_like(labels, "labels")
-    if not (pos_label is None or isinstance(pos_label, (numbers.Real, str, bool, np.bool_))):
-        raise InvalidParameterError(f"pos_label must be a number or a string, got {pos_label!r}")
-
-
-def _positive(targets: LabelPairs | IndicatorPairs, pos_label: Any) -> Any:
-    if targets.kind != "binary":
-        choices = ", ".join(
-            repr(a) for a in _AVERAGES if a != "binary" and (targets.multilabel or a != "samples")
-        )
-        raise ValueError(f"average must be one of {choices} for {targets.kind} targets, got 'binary'")
-    present = targets.labels.tolist()
-    if pos_label not in present and len(present) >= 2:
-        raise ValueError(f"pos_label must be one of {present}, got {pos_label!r}")
-    return pos_label
-
-
-def _sums(targets: LabelPairs | IndicatorPairs, labels: Any, average: str | None) -> _Sums:
-    """(true positives, predicted, true) of each class of `labels`, of each row, or of all."""
-    if average == "samples":
-        if isinstance(targets, LabelPairs):
-            raise InvalidParameterError("average='samples' needs indicator matrices, got one label a row")
-        return targets.row_sums(None if labels is None else targets.columns(labels))
-    sums = targets.class_sums
-    if labels is not None:
-        if isinstance(targets, IndicatorPairs):
-            index = targets.columns(labels)
-        elif average == "binary":
-            present = targets.labels.tolist()
-            index = np.array([present.index(labels[0]) if labels[0] in present else -1])
-        else:
-            index = positions(targets.labels, labels)
-        tp, predicted, true = sums
-        found = index >= 0
-        sums = found * tp[index], found * predicted[index], found * true[index]
-    return _pool(sums) if average == "micro" else sums
-
-
-def _pool(sums: _Sums) -> _Sums:
-    tp, predicted, true = sums
-    return tp.sum(keepdims=True), predicted.sum(keepdims=True), true.sum(keepdims=True)
-
-
-class _Warnings:
-    """Warns for undefined scores as scikit-learn words it."""
-
-    def __init__(self, average: str | None, warn_for: tuple[str, ...] | list[str] | set[str]) -> None:
-        self.average = average
-        self.warn_for = warn_for
-
-    def __call__(self, metric: str, modifier: str, n_scores: int) -> None:
-        if metric not in self.warn_for:
-            return
-        one, each = ("label", "sample") if self.average == "samples" else ("sample", "label")
-        where = "due to" if n_scores == 1 else f"in {each}s with"
-        warn(
-            f"{metric.capitalize()} is ill-defined and being set to 0.0 {where} no {modifier} {one}s. "
-            "Use `zero_division` parameter to control this behavior.",
-            UndefinedMetricWarning,
-        )
-
-
-def _scores(sums: _Sums, beta: float, zero: float, warned: _Warnings) -> _Sums:
-    """(precision, recall, F-beta) from (true positives, predicted, true)."""
-    tp, predicted, true = sums
-    precision = _divide(tp, predicted, zero, warned, "precision", "predicted")
-    recall = _divide(tp, true, zero, warned, "recall", "true")
-    if math.isinf(beta):
-        return precision, recall, recall
-    if beta == 0:
-        return precision, recall, precision
-    square = beta * beta
-    fscore = _divide(
-        (1.0 + square) * tp, square * true + predicted, zero, warned, "f-score", "true nor predicted"
-    )
-    return precision, recall, fscore
-
-
-def _divide(
-    numerator: _Array, denominator: _Array, zero: float, warned: _Warnings, metric: str, modifier: str
-) -> _Array:
-    quotient = np.full(len(denominator), zero)
-    defined = denominator != 0
-    if not defined.all():
-        warned(metric, modifier, len(denominator))
-    np.divide(numerator, denominator, out=quotient, where=defined)
-    return quotient
-
-
-def _mean(scores: _Array, weights: _Array | None) -> float:
-    """Mean over the scores that are not nan; nan if there are none."""
-    defined = ~np.isnan(scores)
-    if not defined.all():
-        scores = scores[defined]
-        weights = None if weights is None else weights[defined]
-    if not len(scores):
-        return math.nan
-    if weights is None:
-        return float(scores.mean())
-    total = weights.sum(dtype=np.float64)
-    # all weights zero: every class counts the same
-    return float((scores * weights).sum() / total) if total else float(scores.mean())
+    if math.isnan(zero):
+        raise InvalidParameterError("zero_division must be 'warn', 0 or 1, got nan")
+    targets = check_targets(y_true, y_pred, sample_weight)
+    tp, predicted, true = sums_of(targets, chosen_labels(targets, labels, pos_label, average), average)
+    warned = UndefinedWarnings(average, ("jaccard",) if zero_division == "warn" else ())
+    scores = divide(tp, predicted + true - tp, zero, warned, "jaccard", "true or predicted")
+    if average is None:
+        return scores
+    return mean_of(scores, {"weighted": true, "samples": targets.sample_weight}.get(average))

@@ -11,6 +11,7 @@ from fasttrain.reference.losses import (
 )
 from fasttrain.reference.metrics import confusion_matrix
 from fasttrain.reference.optim import adam_update, sgd_update
+from fasttrain.reference.probability import binary_probability_loss, class_probability_loss
 from fasttrain.reference.vector_math import (
     activation_backward,
     activation_forward,
@@ -29,6 +30,8 @@ __all__ = [
     "activation_forward",
     "adam_update",
     "bce_value_and_grad",
+    "binary_probability_loss",
+    "class_probability_loss",
     "confusion_matrix",
     "cross_entropy_value_and_grad",
     "dense_backward",

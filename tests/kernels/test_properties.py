@@ -316,6 +316,34 @@ def draw_confusion_matrix(draw, rng, dtype):
     }
 
 
+def eighths(rng, dtype, *shape):
+    return np.asarray(rng.integers(0, 9, shape) / 8.0, dtype)
+
+
+@entry("binary_probability_loss")
+def draw_binary_probability_loss(draw, rng, dtype):
+    n_rows = draw(sizes)
+    return {
+        "y_true": rng.integers(0, 2, n_rows).astype(draw(st.sampled_from(["bool", "int8", "int64", "uint16"]))),
+        "y_proba": eighths(rng, dtype, n_rows),
+        "sample_weight": maybe(draw, quarters(rng, dtype, n_rows, low=0)),
+        "loss": draw(st.sampled_from(["log", "squared"])),
+        "eps": draw(st.sampled_from([1e-6, 0.125])),
+    }
+
+
+@entry("class_probability_loss")
+def draw_class_probability_loss(draw, rng, dtype):
+    n_rows, n_classes = draw(sizes), draw(st.integers(1, 20))
+    return {
+        "y_true": rng.integers(0, n_classes, n_rows).astype(draw(st.sampled_from(["int8", "int64", "uint16"]))),
+        "y_proba": eighths(rng, dtype, n_rows, n_classes),
+        "sample_weight": maybe(draw, quarters(rng, dtype, n_rows, low=0)),
+        "loss": draw(st.sampled_from(["log", "squared"])),
+        "eps": draw(st.sampled_from([1e-6, 0.125])),
+    }
+
+
 @entry("sgd_update", in_place=("param", "momentum_buffer"), exact=True)
 def draw_sgd(draw, rng, dtype):
     shape = draw(st.one_of(st.just(()), st.tuples(sizes), st.tuples(sizes, sizes)))

@@ -12,6 +12,7 @@
 #include "kernels.h"
 #include "real_end.h"
 #include "counts.h"
+#include "probability.h"
 
 #define FT_OPS(S)                                                                                       \
     {                                                                                                    \
@@ -40,4 +41,6 @@ static const ft_table ft_this_level = {
     .f64 = FT_OPS(f64),
     .confusion_counts = ft_confusion_counts,
     .confusion_weights = ft_confusion_weights,
+    .binary_probability_loss = ft_binary_probability_loss,
+    .class_probability_loss = ft_class_probability_loss,
 };

@@ -168,6 +168,11 @@ FT_DEFINE_OPS(double, f64)
 /* Integer labels come in these types. */
 enum { FT_INT8 = 0, FT_INT16, FT_INT32, FT_INT64, FT_UINT8, FT_UINT16, FT_UINT32, FT_UINT64, FT_N_LABEL_TYPES };
 
+/* Running sums of a loss: of w * loss and of w. */
+typedef struct {
+    double loss, weight;
+} ft_loss_sums;
+
 /* Interleaved copies of a small table of counts, or of sums of weights. */
 enum { FT_COUNT_LANES = 8, FT_WEIGHT_LANES = 4 };
 
@@ -190,6 +195,23 @@ typedef struct {
                                    const void *y_pred, int64_t first_label, ptrdiff_t n_classes,
                                    int weight_is_double, const void *sample_weight, double *sums,
                                    double *scratch);
+    /* ---- probability.h: y_proba and sample_weight (n,) or NULL are double or float; each returns the first
+       row with a bad label, a probability out of [0, 1], or a weight that is negative or not finite, or -1.
+       The loss is -log(q), q the probability of what happened held within [eps, 1 - eps], or squared. ---- */
+    /* labels `negative` or `positive`, which differ; y_proba (n,) of the positive one; the squared loss is
+       (1 - q)^2; *n_positive += rows with the label `positive` */
+    ptrdiff_t (*binary_probability_loss)(ptrdiff_t n, int squared, int label_type, const void *y_true,
+                                         int64_t negative, int64_t positive, int is_double,
+                                         const void *y_proba, double eps, int weight_is_double,
+                                         const void *sample_weight, ft_loss_sums *sums, int64_t *n_positive);
+    /* labels first_label .. first_label + n_classes - 1, as for confusion_counts; y_proba (n, n_classes); the
+       squared loss is the sum of (p - [class is the row's])^2; class_counts (n_classes,) += rows of each
+       class; *deviation = max(*deviation, |sum of a row - 1|) */
+    ptrdiff_t (*class_probability_loss)(ptrdiff_t n, ptrdiff_t n_classes, int squared, int label_type,
+                                        const void *y_true, int64_t first_label, int is_double,
+                                        const void *y_proba, ptrdiff_t row_stride, double eps,
+                                        int weight_is_double, const void *sample_weight, ft_loss_sums *sums,
+                                        int64_t *class_counts, double *deviation);
 } ft_table;
 
 /* NULL where the file was compiled for another architecture. */
