@@ -12,6 +12,7 @@
 #include "kernels.h"
 #include "real_end.h"
 #include "counts.h"
+#include "regression.h"
 
 #define FT_OPS(S)                                                                                       \
     {                                                                                                    \
@@ -39,4 +40,7 @@ static const ft_table ft_this_level = {
     .f64 = FT_OPS(f64),
     .confusion_counts = ft_confusion_counts,
     .confusion_weights = ft_confusion_weights,
+    .widen = ft_widen,
+    .regression_moments = ft_regression_moments,
+    .regression_loss = ft_regression_loss,
 };
