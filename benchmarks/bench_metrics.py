@@ -4,11 +4,19 @@ import numpy as np
 from benchmarks.harness import QUICK, agree
 from fasttrain import kernels, metrics, reference
 
-COVERS = {"binary_probability_loss", "class_probability_loss", "confusion_matrix"}
+COVERS = {
+    "binary_probability_loss",
+    "class_probability_loss",
+    "confusion_matrix",
+    "regression_loss",
+    "regression_moments",
+}
 
 N_ROWS = 10_000 if QUICK else 1_000_000
-N_MANY_ROWS = 20_000 if QUICK else 10_000_000
-N_FEW_ROWS = 1000
+MANY_ROWS = 10_000 if QUICK else 10_000_000
+FEW_ROWS = 1000
+# Past the caches, so that memory is the ceiling.
+MEMORY_BYTES = 1e8
 
 
 def labels(n_classes, dtype=np.int64):
@@ -50,7 +58,6 @@ def bench_confusion_kernel(bench, peers):
 def bench_metrics(bench, peers):
     table = bench.table(f"metrics, {N_ROWS:,} rows, 10 classes")
     y_true, y_pred = labels(10)
-    numbers = np.random.default_rng(1).normal(size=(2, N_ROWS))
     for name, arguments, options in (
         ("accuracy_score", (y_true, y_pred), {}),
         ("precision_score", (y_true, y_pred), {"average": "macro"}),
@@ -67,8 +74,6 @@ def bench_metrics(bench, peers):
         ("matthews_corrcoef", (y_true, y_pred), {}),
         ("hamming_loss", (y_true, y_pred), {}),
         ("zero_one_loss", (y_true, y_pred), {}),
-        ("mean_squared_error", tuple(numbers), {}),
-        ("r2_score", tuple(numbers), {}),
     ):
         def ours(name=name, arguments=arguments, options=options):
             return getattr(metrics, name)(*arguments, **options)
@@ -115,8 +120,9 @@ def bench_probability_kernels(bench, peers):
         table.row(f"{name}, {n_classes} classes, {np.dtype(dtype).name}, {loss}", ours, peers.reference(reference_call))
 
 
-def metric_row(table, peers, name, arguments, options, work, rtol=1e-9, seconds=None):
+def metric_row(table, peers, name, arguments, options=None, *, work=None, rtol=1e-9, ceiling=None, seconds=None):
     """A metric against scikit-learn's."""
+    options = options or {}
 
     def ours():
         return getattr(metrics, name)(*arguments, **options)
@@ -124,32 +130,32 @@ def metric_row(table, peers, name, arguments, options, work, rtol=1e-9, seconds=
     contestants = peers.sklearn(sklearn_metric(name, *arguments, **options))
     if contestants:
         agree(ours(), contestants[0].call(), rtol)
-    return table.row(work, ours, contestants, seconds=seconds)
+    return table.row(work or name, ours, contestants, ceiling=ceiling, seconds=seconds)
 
 
 def bench_probability_metrics(bench, peers):
-    table = bench.table(f"metrics of probabilities, {N_MANY_ROWS:,} rows")
+    table = bench.table(f"metrics of probabilities, {MANY_ROWS:,} rows")
     for name, at_least in (("log_loss", 100.0), ("brier_score_loss", 20.0)):
         for dtype in (np.float64, np.float32):
-            y_true, p = probabilities(N_MANY_ROWS, 2, dtype)
+            y_true, p = probabilities(MANY_ROWS, 2, dtype)
             # scikit-learn computes in the dtype of the probabilities
             row = metric_row(
-                table, peers, name, (y_true, p), {}, f"{name}, binary, {np.dtype(dtype).name}",
-                1e-9 if dtype is np.float64 else 1e-4,
+                table, peers, name, (y_true, p), work=f"{name}, binary, {np.dtype(dtype).name}",
+                rtol=1e-9 if dtype is np.float64 else 1e-4,
             )
             if dtype is np.float64:
                 bench.target(
-                    f"{name}, {N_MANY_ROWS:,} rows, over scikit-learn", row.ratio("scikit-learn"), at_least=at_least
+                    f"{name}, {MANY_ROWS:,} rows, over scikit-learn", row.ratio("scikit-learn"), at_least=at_least
                 )
     y_true, p = probabilities(N_ROWS, 10, np.float64)
     table = bench.table(f"metrics of the scores of 10 classes, {N_ROWS:,} rows")
     for name in ("log_loss", "brier_score_loss", "top_k_accuracy_score", "hinge_loss"):
-        metric_row(table, peers, name, (y_true, p), {}, name)
+        metric_row(table, peers, name, (y_true, p))
 
 
 def bench_small_calls(bench, peers):
-    table = bench.table(f"metrics, {N_FEW_ROWS:,} rows")
-    y_true, p = probabilities(N_FEW_ROWS, 2, np.float64)
+    table = bench.table(f"metrics, {FEW_ROWS:,} rows")
+    y_true, p = probabilities(FEW_ROWS, 2, np.float64)
     y_pred = (p > 0.5).astype(np.int64)
     for name, arguments in (
         ("log_loss", (y_true, p)), ("brier_score_loss", (y_true, p)), ("hinge_loss", (y_true, p)),
@@ -158,5 +164,71 @@ def bench_small_calls(bench, peers):
         ("zero_one_loss", (y_true, y_pred)), ("jaccard_score", (y_true, y_pred)),
         ("class_likelihood_ratios", (y_true, y_pred)),
     ):
-        row = metric_row(table, peers, name, arguments, {}, name)
-        bench.target(f"{name}, {N_FEW_ROWS:,} rows, over scikit-learn", row.ratio("scikit-learn"), at_least=10.0)
+        row = metric_row(table, peers, name, arguments)
+        bench.target(f"{name}, {FEW_ROWS:,} rows, over scikit-learn", row.ratio("scikit-learn"), at_least=10.0)
+def regression_pairs(n_rows, dtype=np.float64):
+    rng = np.random.default_rng(1)
+    y_true = rng.gamma(2.0, size=n_rows) + 0.1
+    return y_true.astype(dtype), (y_true * rng.uniform(0.8, 1.25, n_rows)).astype(dtype)
+
+
+def reading(*arrays):
+    n_bytes = float(sum(array.nbytes for array in arrays))
+    return ("read", n_bytes) if n_bytes > MEMORY_BYTES else None
+
+
+def regression_kernel(name, *arguments, **options):
+    def ours():
+        return getattr(kernels, name)(*arguments, **options)
+
+    def reference_call():
+        return getattr(reference, name)(*arguments, **options)
+
+    agree(ours(), reference_call(), 1e-9, 1e-9)
+    return ours, reference_call
+
+
+def bench_regression_kernels(bench, peers):
+    table = bench.table(f"kernels of regression metrics, {MANY_ROWS:,} rows")
+    for dtype in (np.float64, np.float32):
+        y_true, y_pred = regression_pairs(MANY_ROWS, dtype)
+        weight = np.random.default_rng(2).random(MANY_ROWS).astype(dtype)
+        for work, name, arguments, options in (
+            ("moments", "regression_moments", (y_true, y_pred), {}),
+            ("moments, weighted", "regression_moments", (y_true, y_pred, weight), {}),
+            ("squared", "regression_loss", (y_true, y_pred), {}),
+            ("squared, weighted", "regression_loss", (y_true, y_pred, weight), {}),
+            ("percentage", "regression_loss", (y_true, y_pred), {"loss": "percentage"}),
+            ("squared_log", "regression_loss", (y_true, y_pred), {"loss": "squared_log"}),
+            ("poisson", "regression_loss", (y_true, y_pred), {"loss": "poisson"}),
+        ):
+            ours, reference_call = regression_kernel(name, *arguments, **options)
+            table.row(
+                f"{work}, {np.dtype(dtype).name}", ours, peers.reference(reference_call),
+                ceiling=reading(*arguments), seconds=3.0,
+            )
+
+
+def bench_regression(bench, peers):
+    table = bench.table(f"regression metrics, {MANY_ROWS:,} rows, float64")
+    y_true, y_pred = regression_pairs(MANY_ROWS)
+    for name in ("mean_squared_error", "r2_score"):
+        row = metric_row(table, peers, name, (y_true, y_pred), ceiling=reading(y_true, y_pred))
+        bench.target(f"{name}, {MANY_ROWS:,} rows, over scikit-learn", row.ratio("scikit-learn"), at_least=2.0)
+        bench.target(
+            f"{name}, {MANY_ROWS:,} rows, read bandwidth", row.share(), at_least=0.85, form="{:.0%}"
+        )
+    for name in (
+        "mean_absolute_error", "mean_squared_log_error", "mean_absolute_percentage_error", "max_error",
+        "explained_variance_score", "mean_pinball_loss", "mean_poisson_deviance", "mean_gamma_deviance",
+    ):
+        metric_row(table, peers, name, (y_true, y_pred), ceiling=reading(y_true, y_pred), seconds=3.0)
+    for name in ("median_absolute_error", "d2_absolute_error_score"):
+        metric_row(table, peers, name, (y_true, y_pred), seconds=3.0)
+
+
+def bench_regression_of_few_rows(bench, peers):
+    table = bench.table(f"regression metrics, {FEW_ROWS:,} rows, float64")
+    y_true, y_pred = regression_pairs(FEW_ROWS)
+    for name in ("mean_squared_error", "r2_score", "mean_absolute_error", "mean_poisson_deviance"):
+        metric_row(table, peers, name, (y_true, y_pred))

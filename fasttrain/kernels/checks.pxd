@@ -7,6 +7,8 @@ cimport numpy as cnp
 cdef cnp.ndarray real_array(object value, str name, int ndim)
 # The same, and of the dtype of `like`.
 cdef cnp.ndarray real_array_like(object value, str name, int ndim, cnp.ndarray like, str like_name)
+# value as an ndarray of bool, integers or floats of up to 64 bits, native byte order, aligned.
+cdef cnp.ndarray number_array(object value, str name, int ndim)
 # value as an ndarray of int64, native byte order, aligned.
 cdef cnp.ndarray int64_array(object value, str name, int ndim)
 # value as a 1-D C-contiguous ndarray of integers or bool, native byte order, aligned.

@@ -56,6 +56,21 @@ cdef cnp.ndarray real_array(object value, str name, int ndim):
     return array
 
 
+cdef cnp.ndarray number_array(object value, str name, int ndim):
+    cdef cnp.ndarray array = _array(value, name, ndim)
+    cdef int kind = cnp.PyArray_TYPE(array)
+    if not (
+        kind == cnp.NPY_FLOAT64 or kind == cnp.NPY_FLOAT32 or cnp.PyTypeNum_ISINTEGER(kind)
+        or kind == cnp.NPY_BOOL or kind == cnp.NPY_FLOAT16
+    ):
+        raise TypeError(
+            f"{name} must hold real numbers of up to 64 bits, got dtype {(<object> array).dtype}; "
+            f"{name}.astype(numpy.float64) converts"
+        )
+    _check_behaved(array, name)
+    return array
+
+
 cdef cnp.ndarray int64_array(object value, str name, int ndim):
     cdef cnp.ndarray array = _array(value, name, ndim)
     cdef object dtype = (<object> array).dtype

@@ -9,6 +9,11 @@ cdef extern from "simd/table.h" nogil:
         FT_MATH_EXP, FT_MATH_EXPM1, FT_MATH_LOG, FT_MATH_LOG1P, FT_MATH_TANH, FT_MATH_SIGMOID, FT_MATH_ERF
         FT_MATH_ERFC
         FT_INT8, FT_INT16, FT_INT32, FT_INT64, FT_UINT8, FT_UINT16, FT_UINT32, FT_UINT64, FT_N_LABEL_TYPES
+        FT_FLOAT16, FT_FLOAT32, FT_FLOAT64
+        FT_LOSS_SQUARED, FT_LOSS_ABSOLUTE, FT_LOSS_MAXIMUM, FT_LOSS_SQUARED_LOG, FT_LOSS_PERCENTAGE
+        FT_LOSS_PINBALL, FT_LOSS_POISSON, FT_LOSS_GAMMA
+        FT_MOMENT_WEIGHT, FT_MOMENT_TRUE_MEAN, FT_MOMENT_TRUE_CENTRED, FT_MOMENT_ERROR_MEAN
+        FT_MOMENT_ERROR_CENTRED, FT_MOMENT_SQUARED_ERROR, FT_N_MOMENTS
         FT_COUNT_LANES, FT_WEIGHT_LANES
 
     const Py_ssize_t FT_TILED
@@ -205,6 +210,13 @@ cdef extern from "simd/table.h" nogil:
                                              int weight_is_double, const void* sample_weight,
                                              ft_loss_sums* sums, int64_t* class_counts,
                                              double* deviation) noexcept nogil
+        void (*widen)(int type, Py_ssize_t n, const void* x, double* y) noexcept nogil
+        void (*regression_moments)(Py_ssize_t n_rows, Py_ssize_t n_columns, Py_ssize_t row_stride, int is_double,
+                                   const void* y_true, const void* y_pred, const void* weight,
+                                   const double* origins, double* moments, Py_ssize_t stride) noexcept nogil
+        void (*regression_loss)(int loss, double alpha, Py_ssize_t n_rows, Py_ssize_t n_columns,
+                                Py_ssize_t row_stride, int is_double, const void* y_true, const void* y_pred,
+                                const void* weight, double* sums, Py_ssize_t stride) noexcept nogil
 
     const ft_table* const ft_level_v2
     const ft_table* const ft_level_v3

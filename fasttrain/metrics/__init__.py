@@ -20,7 +20,25 @@ from fasttrain.metrics.classification import (
     recall_score,
 )
 from fasttrain.metrics.probability import brier_score_loss, hinge_loss, log_loss, top_k_accuracy_score
-from fasttrain.metrics.regression import mean_squared_error, r2_score
+from fasttrain.metrics.regression import (
+    d2_absolute_error_score,
+    d2_pinball_score,
+    d2_tweedie_score,
+    explained_variance_score,
+    max_error,
+    mean_absolute_error,
+    mean_absolute_percentage_error,
+    mean_gamma_deviance,
+    mean_pinball_loss,
+    mean_poisson_deviance,
+    mean_squared_error,
+    mean_squared_log_error,
+    mean_tweedie_deviance,
+    median_absolute_error,
+    r2_score,
+    root_mean_squared_error,
+    root_mean_squared_log_error,
+)
 from fasttrain.metrics.report import classification_report
 
 __all__ = [
@@ -31,6 +49,10 @@ __all__ = [
     "classification_report",
     "cohen_kappa_score",
     "confusion_matrix",
+    "d2_absolute_error_score",
+    "d2_pinball_score",
+    "d2_tweedie_score",
+    "explained_variance_score",
     "f1_score",
     "fbeta_score",
     "hamming_loss",
@@ -38,12 +60,23 @@ __all__ = [
     "jaccard_score",
     "log_loss",
     "matthews_corrcoef",
+    "max_error",
+    "mean_absolute_error",
+    "mean_absolute_percentage_error",
+    "mean_gamma_deviance",
+    "mean_pinball_loss",
+    "mean_poisson_deviance",
     "mean_squared_error",
+    "mean_squared_log_error",
+    "mean_tweedie_deviance",
+    "median_absolute_error",
     "multilabel_confusion_matrix",
     "precision_recall_fscore_support",
     "precision_score",
     "r2_score",
     "recall_score",
+    "root_mean_squared_error",
+    "root_mean_squared_log_error",
     "top_k_accuracy_score",
     "zero_one_loss",
 ]

@@ -12,6 +12,7 @@ from fasttrain.reference.losses import (
 from fasttrain.reference.metrics import confusion_matrix
 from fasttrain.reference.optim import adam_update, sgd_update
 from fasttrain.reference.probability import binary_probability_loss, class_probability_loss
+from fasttrain.reference.regression import regression_loss, regression_moments
 from fasttrain.reference.vector_math import (
     activation_backward,
     activation_forward,
@@ -46,6 +47,8 @@ __all__ = [
     "log1p",
     "matmul",
     "mse_value_and_grad",
+    "regression_loss",
+    "regression_moments",
     "sgd_update",
     "sigmoid",
     "softmax",

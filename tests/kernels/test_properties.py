@@ -342,6 +342,31 @@ def draw_class_probability_loss(draw, rng, dtype):
         "loss": draw(st.sampled_from(["log", "squared"])),
         "eps": draw(st.sampled_from([1e-6, 0.125])),
     }
+def draw_regression(draw, rng, dtype, low=-4.0):
+    shape = draw(st.one_of(st.tuples(sizes), st.tuples(sizes, sizes)))
+    weight_dtype = draw(st.sampled_from([np.float32, np.float64, np.uint8]))
+    return {
+        "y_true": quarters(rng, dtype, *shape, low=low),
+        "y_pred": quarters(rng, draw(st.sampled_from([dtype, np.float32, np.float64])), *shape, low=low),
+        "sample_weight": maybe(draw, quarters(rng, weight_dtype, shape[0], low=0)),
+    }
+
+
+entry("regression_moments")(draw_regression)
+
+
+@entry("regression_loss")
+def draw_regression_loss(draw, rng, dtype):
+    loss = draw(
+        st.sampled_from(
+            ["squared", "absolute", "maximum", "squared_log", "percentage", "pinball", "poisson", "gamma"]
+        )
+    )
+    low = 0.25 if loss in ("squared_log", "poisson", "gamma") else -4.0
+    arguments = draw_regression(draw, rng, dtype, low)
+    if loss == "maximum":
+        arguments["sample_weight"] = None
+    return {**arguments, "loss": loss, "alpha": draw(st.sampled_from([0.0, 0.25, 1.0]))}
 
 
 @entry("sgd_update", in_place=("param", "momentum_buffer"), exact=True)

@@ -13,6 +13,7 @@
 #include "real_end.h"
 #include "counts.h"
 #include "probability.h"
+#include "regression.h"
 
 #define FT_OPS(S)                                                                                       \
     {                                                                                                    \
@@ -43,4 +44,7 @@ static const ft_table ft_this_level = {
     .confusion_weights = ft_confusion_weights,
     .binary_probability_loss = ft_binary_probability_loss,
     .class_probability_loss = ft_class_probability_loss,
+    .widen = ft_widen,
+    .regression_moments = ft_regression_moments,
+    .regression_loss = ft_regression_loss,
 };

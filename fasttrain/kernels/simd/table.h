@@ -172,6 +172,31 @@ enum { FT_INT8 = 0, FT_INT16, FT_INT32, FT_INT64, FT_UINT8, FT_UINT16, FT_UINT32
 typedef struct {
     double loss, weight;
 } ft_loss_sums;
+/* Targets and predictions come in these types too. */
+enum { FT_FLOAT16 = FT_N_LABEL_TYPES, FT_FLOAT32, FT_FLOAT64 };
+
+/* Losses of a target and a prediction; FT_LOSS_MAXIMUM is the largest absolute error. */
+enum {
+    FT_LOSS_SQUARED = 0,
+    FT_LOSS_ABSOLUTE,
+    FT_LOSS_MAXIMUM,
+    FT_LOSS_SQUARED_LOG,
+    FT_LOSS_PERCENTAGE,
+    FT_LOSS_PINBALL,
+    FT_LOSS_POISSON,
+    FT_LOSS_GAMMA
+};
+
+/* Sums over pairs of a target and a prediction; the error is target - prediction. */
+enum {
+    FT_MOMENT_WEIGHT = 0,
+    FT_MOMENT_TRUE_MEAN,
+    FT_MOMENT_TRUE_CENTRED, /* sum of weight (target - mean)^2 */
+    FT_MOMENT_ERROR_MEAN,
+    FT_MOMENT_ERROR_CENTRED,
+    FT_MOMENT_SQUARED_ERROR,
+    FT_N_MOMENTS
+};
 
 /* Interleaved copies of a small table of counts, or of sums of weights. */
 enum { FT_COUNT_LANES = 8, FT_WEIGHT_LANES = 4 };
@@ -212,6 +237,21 @@ typedef struct {
                                         const void *y_proba, ptrdiff_t row_stride, double eps,
                                         int weight_is_double, const void *sample_weight, ft_loss_sums *sums,
                                         int64_t *class_counts, double *deviation);
+    /* ---- regression.h: y_true, y_pred (n_rows, n_columns) with this row stride, both double or both float, and
+       so is weight (n_rows,), if not NULL; n_rows at least 1, n_columns 1 where row_stride is 1.  A weight below 0 makes
+       the sum of weights NaN; NaN and infinity spread to the results. ---- */
+    /* y (n,) = x (n,), of the type FT_* */
+    void (*widen)(int type, ptrdiff_t n, const void *x, double *y);
+    /* moments (FT_N_MOMENTS, n_columns), rows `stride` apart; the means of target and error are given less
+       origins (2, n_columns), rows `stride` apart too, which should be near them */
+    void (*regression_moments)(ptrdiff_t n_rows, ptrdiff_t n_columns, ptrdiff_t row_stride, int is_double,
+                               const void *y_true, const void *y_pred, const void *weight,
+                               const double *origins, double *moments, ptrdiff_t stride);
+    /* sums (2, n_columns), rows `stride` apart: weights, and weight * loss, which is NaN outside of the loss's
+       domain; or, without weights, the largest loss.  alpha: of FT_LOSS_PINBALL. */
+    void (*regression_loss)(int loss, double alpha, ptrdiff_t n_rows, ptrdiff_t n_columns, ptrdiff_t row_stride,
+                            int is_double, const void *y_true, const void *y_pred, const void *weight,
+                            double *sums, ptrdiff_t stride);
 } ft_table;
 
 /* NULL where the file was compiled for another architecture. */
