@@ -4,9 +4,10 @@ import numpy as np
 from benchmarks.harness import QUICK, agree
 from fasttrain import kernels, metrics, reference
 
-COVERS = {"confusion_matrix"}
+COVERS = {"confusion_matrix", "ranking_curve", "ranking_scores"}
 
 N_ROWS = 10_000 if QUICK else 1_000_000
+N_RANKED = 10_000 if QUICK else 10_000_000
 
 
 def labels(n_classes, dtype=np.int64):
@@ -71,3 +72,31 @@ def bench_metrics(bench, peers):
             else:
                 agree(ours(), expected, 1e-9)
         table.row(name, ours, contestants)
+
+
+def ranked(n, dtype):
+    """Labels, a tenth of them 1, and scores between 0 and 1 that tell something of them."""
+    rng = np.random.default_rng(2)
+    y_true = (rng.random(n) < 0.1).astype(np.int64)
+    return y_true, (1.0 / (1.0 + np.exp(-rng.normal(size=n) - y_true))).astype(dtype)
+
+
+def bench_ranking_kernels(bench, peers):
+    n_rows = N_RANKED // 10
+    table = bench.table(f"ranking kernels, {n_rows:,} rows, 10 % of label 1")
+    for dtype in (np.float32, np.float64):
+        y_true, y_score = ranked(n_rows, dtype)
+        weight = np.random.default_rng(3).exponential(size=n_rows)
+        for name in ("ranking_scores", "ranking_curve"):
+            for weights in (None, weight):
+                arguments = (y_true, y_score, weights)
+
+                def ours(name=name, arguments=arguments):
+                    return getattr(kernels, name)(*arguments)
+
+                def reference_call(name=name, arguments=arguments):
+                    return getattr(reference, name)(*arguments)
+
+                agree(ours(), reference_call(), 1e-11)
+                work = f"{name}, {np.dtype(dtype).name}" + (", weights" if weights is not None else "")
+                table.row(work, ours, peers.reference(reference_call))

@@ -15,6 +15,7 @@ from fasttrain.kernels.losses import (
 )
 from fasttrain.kernels.metrics import confusion_matrix
 from fasttrain.kernels.optim import adam_update, sgd_update
+from fasttrain.kernels.ranking import ranking_curve, ranking_scores
 from fasttrain.kernels.runtime import available_cpu_levels, cpu_level
 from fasttrain.kernels.vector_math import (
     activation_backward,
@@ -50,6 +51,8 @@ __all__ = [
     "log1p",
     "matmul",
     "mse_value_and_grad",
+    "ranking_curve",
+    "ranking_scores",
     "sgd_update",
     "sigmoid",
     "softmax",

@@ -11,6 +11,7 @@ from fasttrain.reference.losses import (
 )
 from fasttrain.reference.metrics import confusion_matrix
 from fasttrain.reference.optim import adam_update, sgd_update
+from fasttrain.reference.ranking import ranking_curve, ranking_scores
 from fasttrain.reference.vector_math import (
     activation_backward,
     activation_forward,
@@ -43,6 +44,8 @@ __all__ = [
     "log1p",
     "matmul",
     "mse_value_and_grad",
+    "ranking_curve",
+    "ranking_scores",
     "sgd_update",
     "sigmoid",
     "softmax",

@@ -316,6 +316,24 @@ def draw_confusion_matrix(draw, rng, dtype):
     }
 
 
+LABEL_DTYPES = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+
+
+def draw_ranking(draw, rng, dtype):
+    n_rows = draw(sizes)
+    return {
+        "y_true": rng.integers(0, 2, n_rows).astype(dtype),
+        "y_score": quarters(rng, draw(st.sampled_from([np.float32, np.float64])), n_rows),
+        "sample_weight": maybe(draw, quarters(rng, draw(st.sampled_from([np.float32, np.float64])), n_rows, low=0)),
+        "allow_infinity": draw(booleans),
+    }
+
+
+entry("ranking_scores", dtypes=LABEL_DTYPES)(draw_ranking)
+# sums of quarters are exact
+entry("ranking_curve", exact=True, dtypes=LABEL_DTYPES)(draw_ranking)
+
+
 @entry("sgd_update", in_place=("param", "momentum_buffer"), exact=True)
 def draw_sgd(draw, rng, dtype):
     shape = draw(st.one_of(st.just(()), st.tuples(sizes), st.tuples(sizes, sizes)))
