@@ -100,3 +100,23 @@ def bench_ranking_kernels(bench, peers):
                 agree(ours(), reference_call(), 1e-11)
                 work = f"{name}, {np.dtype(dtype).name}" + (", weights" if weights is not None else "")
                 table.row(work, ours, peers.reference(reference_call))
+
+
+def bench_ranking_metrics(bench, peers):
+    for n_rows, at_least in ((N_RANKED, 40.0), (1000, 10.0)):
+        table = bench.table(f"ranking metrics, {n_rows:,} rows, 10 % positive")
+        for dtype in (np.float32, np.float64):
+            y_true, y_score = ranked(n_rows, dtype)
+            for name in ("roc_auc_score", "average_precision_score"):
+                def ours(name=name, arguments=(y_true, y_score)):
+                    return getattr(metrics, name)(*arguments)
+
+                contestants = peers.sklearn(sklearn_metric(name, y_true, y_score))
+                if contestants:
+                    agree(ours(), contestants[0].call(), 1e-11)
+                row = table.row(f"{name}, {np.dtype(dtype).name}", ours, contestants)
+                if dtype is np.float32:
+                    bench.target(
+                        f"{name}, {n_rows:,} rows, float32: against scikit-learn",
+                        lambda row=row: row.ratio("scikit-learn"), at_least=at_least,
+                    )
