@@ -8,6 +8,8 @@ COVERS = {
     "binary_probability_loss",
     "class_probability_loss",
     "confusion_matrix",
+    "ranking_curve",
+    "ranking_scores",
     "regression_loss",
     "regression_moments",
 }
@@ -166,6 +168,8 @@ def bench_small_calls(bench, peers):
     ):
         row = metric_row(table, peers, name, arguments)
         bench.target(f"{name}, {FEW_ROWS:,} rows, over scikit-learn", row.ratio("scikit-learn"), at_least=10.0)
+
+
 def regression_pairs(n_rows, dtype=np.float64):
     rng = np.random.default_rng(1)
     y_true = rng.gamma(2.0, size=n_rows) + 0.1
@@ -232,3 +236,47 @@ def bench_regression_of_few_rows(bench, peers):
     y_true, y_pred = regression_pairs(FEW_ROWS)
     for name in ("mean_squared_error", "r2_score", "mean_absolute_error", "mean_poisson_deviance"):
         metric_row(table, peers, name, (y_true, y_pred))
+
+
+def ranked(n, dtype):
+    """Labels, a tenth of them 1, and scores between 0 and 1 that tell something of them."""
+    rng = np.random.default_rng(2)
+    y_true = (rng.random(n) < 0.1).astype(np.int64)
+    return y_true, (1.0 / (1.0 + np.exp(-rng.normal(size=n) - y_true))).astype(dtype)
+
+
+def bench_ranking_kernels(bench, peers):
+    n_rows = MANY_ROWS // 10
+    table = bench.table(f"ranking kernels, {n_rows:,} rows, 10 % of label 1")
+    for dtype in (np.float32, np.float64):
+        y_true, y_score = ranked(n_rows, dtype)
+        weight = np.random.default_rng(3).exponential(size=n_rows)
+        for name in ("ranking_scores", "ranking_curve"):
+            for weights in (None, weight):
+                arguments = (y_true, y_score, weights)
+
+                def ours(name=name, arguments=arguments):
+                    return getattr(kernels, name)(*arguments)
+
+                def reference_call(name=name, arguments=arguments):
+                    return getattr(reference, name)(*arguments)
+
+                agree(ours(), reference_call(), 1e-11)
+                work = f"{name}, {np.dtype(dtype).name}" + (", weights" if weights is not None else "")
+                table.row(work, ours, peers.reference(reference_call))
+
+
+def bench_ranking_metrics(bench, peers):
+    for n_rows, at_least in ((MANY_ROWS, 40.0), (FEW_ROWS, 10.0)):
+        table = bench.table(f"ranking metrics, {n_rows:,} rows, 10 % positive")
+        for dtype in (np.float32, np.float64):
+            y_true, y_score = ranked(n_rows, dtype)
+            for name in ("roc_auc_score", "average_precision_score"):
+                row = metric_row(
+                    table, peers, name, (y_true, y_score), work=f"{name}, {np.dtype(dtype).name}", rtol=1e-11
+                )
+                if dtype is np.float32:
+                    bench.target(
+                        f"{name}, {n_rows:,} rows, float32, over scikit-learn", row.ratio("scikit-learn"),
+                        at_least=at_least,
+                    )

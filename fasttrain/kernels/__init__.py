@@ -16,6 +16,7 @@ from fasttrain.kernels.losses import (
 from fasttrain.kernels.metrics import confusion_matrix
 from fasttrain.kernels.optim import adam_update, sgd_update
 from fasttrain.kernels.probability import binary_probability_loss, class_probability_loss
+from fasttrain.kernels.ranking import ranking_curve, ranking_scores
 from fasttrain.kernels.regression import regression_loss, regression_moments
 from fasttrain.kernels.runtime import available_cpu_levels, cpu_level
 from fasttrain.kernels.vector_math import (
@@ -54,6 +55,8 @@ __all__ = [
     "log1p",
     "matmul",
     "mse_value_and_grad",
+    "ranking_curve",
+    "ranking_scores",
     "regression_loss",
     "regression_moments",
     "sgd_update",

@@ -1,5 +1,5 @@
 # The Cython view of simd/table.h, where every entry is described.
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
 
 cdef extern from "simd/table.h" nogil:
@@ -107,6 +107,27 @@ cdef extern from "simd/table.h" nogil:
         void (*adam_update)(Py_ssize_t n, float* param, const float* grad, float* exp_avg, float* exp_avg_sq,
                             const ft_adam_scalars* scalars) noexcept nogil
         double (*sum_squares)(Py_ssize_t n, const float* x) noexcept nogil
+        Py_ssize_t (*rank_histogram)(Py_ssize_t n, const float* scores, int weight_is_double,
+                                     const void* sample_weight, int allow_infinity, int prefix_bits,
+                                     uint32_t* histogram) noexcept nogil
+        Py_ssize_t (*rank_scatter)(Py_ssize_t n, int label_type, const void* labels, const float* scores,
+                                   int weight_is_double, const void* sample_weight, int prefix_bits,
+                                   const uint16_t* bucket_of, uint64_t* cursors, uint32_t last,
+                                   void* rows) noexcept nogil
+        void (*rank_sort)(Py_ssize_t n, int weighted, void* rows, void* scratch) noexcept nogil
+        void (*rank_finish)(Py_ssize_t n, void* rows, void* scratch, int table_bits, uint32_t* table,
+                            uint64_t* tp, uint64_t* fp, uint64_t* half_pairs,
+                            double* precisions) noexcept nogil
+        Py_ssize_t (*rank_curve)(Py_ssize_t n, const void* rows, int low_half, int64_t* tp, int64_t* fp,
+                                 int64_t* tps, int64_t* fps, float* thresholds) noexcept nogil
+        Py_ssize_t (*rank_weighted_curve)(Py_ssize_t n, const void* rows, int low_half, double* tp,
+                                          double* fp, double* tps, double* fps,
+                                          float* thresholds) noexcept nogil
+        void (*rank_weight_sums)(Py_ssize_t n, const void* rows, double* positives,
+                                 double* negatives) noexcept nogil
+        void (*rank_weighted_area)(Py_ssize_t n, const void* rows, double all_positives,
+                                   double all_negatives, double tp, double fp, double* area,
+                                   double* precisions) noexcept nogil
 
     ctypedef struct ft_ops_f64:
         Py_ssize_t tile_rows, tile_columns
@@ -184,6 +205,27 @@ cdef extern from "simd/table.h" nogil:
         void (*adam_update)(Py_ssize_t n, double* param, const double* grad, double* exp_avg,
                             double* exp_avg_sq, const ft_adam_scalars* scalars) noexcept nogil
         double (*sum_squares)(Py_ssize_t n, const double* x) noexcept nogil
+        Py_ssize_t (*rank_histogram)(Py_ssize_t n, const double* scores, int weight_is_double,
+                                     const void* sample_weight, int allow_infinity, int prefix_bits,
+                                     uint32_t* histogram) noexcept nogil
+        Py_ssize_t (*rank_scatter)(Py_ssize_t n, int label_type, const void* labels, const double* scores,
+                                   int weight_is_double, const void* sample_weight, int prefix_bits,
+                                   const uint16_t* bucket_of, uint64_t* cursors, uint32_t last,
+                                   void* rows) noexcept nogil
+        void (*rank_sort)(Py_ssize_t n, int weighted, void* rows, void* scratch) noexcept nogil
+        void (*rank_finish)(Py_ssize_t n, void* rows, void* scratch, int table_bits, uint32_t* table,
+                            uint64_t* tp, uint64_t* fp, uint64_t* half_pairs,
+                            double* precisions) noexcept nogil
+        Py_ssize_t (*rank_curve)(Py_ssize_t n, const void* rows, int low_half, int64_t* tp, int64_t* fp,
+                                 int64_t* tps, int64_t* fps, double* thresholds) noexcept nogil
+        Py_ssize_t (*rank_weighted_curve)(Py_ssize_t n, const void* rows, int low_half, double* tp,
+                                          double* fp, double* tps, double* fps,
+                                          double* thresholds) noexcept nogil
+        void (*rank_weight_sums)(Py_ssize_t n, const void* rows, double* positives,
+                                 double* negatives) noexcept nogil
+        void (*rank_weighted_area)(Py_ssize_t n, const void* rows, double all_positives,
+                                   double all_negatives, double tp, double fp, double* area,
+                                   double* precisions) noexcept nogil
 
     ctypedef struct ft_table:
         const char* name

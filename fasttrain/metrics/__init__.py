@@ -20,6 +20,14 @@ from fasttrain.metrics.classification import (
     recall_score,
 )
 from fasttrain.metrics.probability import brier_score_loss, hinge_loss, log_loss, top_k_accuracy_score
+from fasttrain.metrics.ranking import (
+    auc,
+    average_precision_score,
+    det_curve,
+    precision_recall_curve,
+    roc_auc_score,
+    roc_curve,
+)
 from fasttrain.metrics.regression import (
     d2_absolute_error_score,
     d2_pinball_score,
@@ -43,6 +51,8 @@ from fasttrain.metrics.report import classification_report
 
 __all__ = [
     "accuracy_score",
+    "auc",
+    "average_precision_score",
     "balanced_accuracy_score",
     "brier_score_loss",
     "class_likelihood_ratios",
@@ -52,6 +62,7 @@ __all__ = [
     "d2_absolute_error_score",
     "d2_pinball_score",
     "d2_tweedie_score",
+    "det_curve",
     "explained_variance_score",
     "f1_score",
     "fbeta_score",
@@ -71,10 +82,13 @@ __all__ = [
     "mean_tweedie_deviance",
     "median_absolute_error",
     "multilabel_confusion_matrix",
+    "precision_recall_curve",
     "precision_recall_fscore_support",
     "precision_score",
     "r2_score",
     "recall_score",
+    "roc_auc_score",
+    "roc_curve",
     "root_mean_squared_error",
     "root_mean_squared_log_error",
     "top_k_accuracy_score",

@@ -12,6 +12,7 @@ from fasttrain.reference.losses import (
 from fasttrain.reference.metrics import confusion_matrix
 from fasttrain.reference.optim import adam_update, sgd_update
 from fasttrain.reference.probability import binary_probability_loss, class_probability_loss
+from fasttrain.reference.ranking import ranking_curve, ranking_scores
 from fasttrain.reference.regression import regression_loss, regression_moments
 from fasttrain.reference.vector_math import (
     activation_backward,
@@ -47,6 +48,8 @@ __all__ = [
     "log1p",
     "matmul",
     "mse_value_and_grad",
+    "ranking_curve",
+    "ranking_scores",
     "regression_loss",
     "regression_moments",
     "sgd_update",

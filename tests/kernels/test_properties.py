@@ -367,6 +367,22 @@ def draw_regression_loss(draw, rng, dtype):
     if loss == "maximum":
         arguments["sample_weight"] = None
     return {**arguments, "loss": loss, "alpha": draw(st.sampled_from([0.0, 0.25, 1.0]))}
+LABEL_DTYPES = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+
+
+def draw_ranking(draw, rng, dtype):
+    n_rows = draw(sizes)
+    return {
+        "y_true": rng.integers(0, 2, n_rows).astype(dtype),
+        "y_score": quarters(rng, draw(st.sampled_from([np.float32, np.float64])), n_rows),
+        "sample_weight": maybe(draw, quarters(rng, draw(st.sampled_from([np.float32, np.float64])), n_rows, low=0)),
+        "allow_infinity": draw(booleans),
+    }
+
+
+entry("ranking_scores", dtypes=LABEL_DTYPES)(draw_ranking)
+# sums of quarters are exact
+entry("ranking_curve", exact=True, dtypes=LABEL_DTYPES)(draw_ranking)
 
 
 @entry("sgd_update", in_place=("param", "momentum_buffer"), exact=True)

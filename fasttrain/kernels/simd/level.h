@@ -14,6 +14,12 @@
 #include "counts.h"
 #include "probability.h"
 #include "regression.h"
+#include "real_f32.h"
+#include "ranking.h"
+#include "real_end.h"
+#include "real_f64.h"
+#include "ranking.h"
+#include "real_end.h"
 
 #define FT_OPS(S)                                                                                       \
     {                                                                                                    \
@@ -33,6 +39,10 @@
         .cross_entropy_soft = ft_cross_entropy_soft_##S, .softmax = ft_softmax_##S,                      \
         .sgd_update = ft_sgd_update_##S, .adam_update = ft_adam_update_##S,        \
         .sum_squares = ft_sum_squares_##S,                              \
+        .rank_histogram = ft_rank_histogram_##S, .rank_scatter = ft_rank_scatter_##S,                    \
+        .rank_sort = ft_rank_sort_##S, .rank_finish = ft_rank_finish_##S,                                \
+        .rank_curve = ft_rank_curve_##S, .rank_weighted_curve = ft_rank_weighted_curve_##S,              \
+        .rank_weight_sums = ft_rank_weight_sums_##S, .rank_weighted_area = ft_rank_weighted_area_##S,    \
     }
 
 static const ft_table ft_this_level = {

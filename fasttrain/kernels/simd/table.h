@@ -158,6 +158,40 @@ typedef struct {
                             const ft_adam_scalars *scalars);                                             \
         /* ---- network.h ---- */                                                                        \
         double (*sum_squares)(ptrdiff_t n, const T *x);                                                  \
+        /* ---- ranking.h: keys are the bits of scores, in descending order of the scores; a bucket      \
+           is the rows whose keys share a prefix, or one of a few.  rows: words as wide as a score,      \
+           or, where there are weights, 16 bytes each.  sample_weight, double or float, or NULL. ---- */  \
+        /* histogram (2^prefix_bits,) += rows, without those of zero weight; returns the first row whose \
+           score is NaN or, unless allowed, infinite, or whose weight is negative or not finite, or -1 */ \
+        ptrdiff_t (*rank_histogram)(ptrdiff_t n, const T *scores, int weight_is_double,                  \
+                                    const void *sample_weight, int allow_infinity, int prefix_bits,      \
+                                    uint32_t *histogram);                                                \
+        /* Parts checked scores and their labels, each of its label type FT_*, into buckets.  cursors    \
+           (n_buckets,): next position, at most `last`, and from bit 32 on the number of label 1.        \
+           Returns the first row whose label is neither 0 nor 1, or -1. */                               \
+        ptrdiff_t (*rank_scatter)(ptrdiff_t n, int label_type, const void *labels, const T *scores,      \
+                                  int weight_is_double, const void *sample_weight, int prefix_bits,      \
+                                  const uint16_t *bucket_of, uint64_t *cursors, uint32_t last,           \
+                                  void *rows);                                                           \
+        /* Sorts the rows of a bucket by key, stably; scratch as large as rows. */                       \
+        void (*rank_sort)(ptrdiff_t n, int weighted, void *rows, void *scratch);                         \
+        /* The area over a bucket of words, in half pairs, and the sum over its positive rows of their   \
+           precisions; *tp and *fp grow by its rows.  table (2^(table_bits + 1),) and scratch are        \
+           overwritten, and so are the rows. */                                                          \
+        void (*rank_finish)(ptrdiff_t n, void *rows, void *scratch, int table_bits, uint32_t *table,     \
+                            uint64_t *tp, uint64_t *fp, uint64_t *half_pairs, double *precisions);       \
+        /* The distinct scores of a sorted bucket and the *tp and *fp down to each; returns how many.    \
+           low_half: the bucket's keys have their highest bit set. */                                    \
+        ptrdiff_t (*rank_curve)(ptrdiff_t n, const void *rows, int low_half, int64_t *tp, int64_t *fp,   \
+                                int64_t *tps, int64_t *fps, T *thresholds);                              \
+        ptrdiff_t (*rank_weighted_curve)(ptrdiff_t n, const void *rows, int low_half, double *tp,        \
+                                         double *fp, double *tps, double *fps, T *thresholds);           \
+        void (*rank_weight_sums)(ptrdiff_t n, const void *rows, double *positives, double *negatives);   \
+        /* *area += (share of all_negatives) * (share of all_positives above), over a sorted bucket that  \
+           begins at tp and fp; *precisions += (share of all_positives) * precision */                   \
+        void (*rank_weighted_area)(ptrdiff_t n, const void *rows, double all_positives,                  \
+                                   double all_negatives, double tp, double fp, double *area,             \
+                                   double *precisions);                                                  \
     } ft_ops_##S;
 
 enum { FT_MATH_EXP = 0, FT_MATH_EXPM1, FT_MATH_LOG, FT_MATH_LOG1P, FT_MATH_TANH, FT_MATH_SIGMOID, FT_MATH_ERF, FT_MATH_ERFC };
