@@ -30,7 +30,7 @@ SAMPLE_RUNS = 5
 # Arrays touched per element of a memory variant.
 COPY_ARRAYS = (2, 2, 2)
 ADD_ARRAYS = (3, 3, 3, 7)
-N_READ_VARIANTS = 2
+N_READ_VARIANTS = 3
 PIECE = 1 << 18  # floats; as in ceiling.c
 
 
