@@ -94,6 +94,14 @@ static void stream(float *x, f32v v) {
 #endif
 }
 
+static float sum_of(f32v *acc) {
+    UNROLL for (int j = 1; j < 8; j++) acc[0] += acc[j];
+    float sum = 0.0f;
+    for (int lane = 0; lane < LANES; lane++)
+        sum += acc[0][lane];
+    return sum;
+}
+
 static float read_piece(const float *x, ptrdiff_t n, int prefetch) {
     f32v acc[8];
     UNROLL for (int j = 0; j < 8; j++) acc[j] = (f32v){0};
@@ -103,25 +111,27 @@ static float read_piece(const float *x, ptrdiff_t n, int prefetch) {
                 __builtin_prefetch(x + i + 16 * line + 1024);
         UNROLL for (int j = 0; j < 8; j++) acc[j] += load(x + i + j * LANES);
     }
-    UNROLL for (int j = 1; j < 8; j++) acc[0] += acc[j];
-    float sum = 0.0f;
-    for (int lane = 0; lane < LANES; lane++)
-        sum += acc[0][lane];
-    return sum;
+    return sum_of(acc);
 }
 
-/* variant 0: plain; 1: with prefetch; 2: two streams by turns.  n is a multiple of PIECE, and so below. */
+static float read_two(const float *x, const float *y, ptrdiff_t n) {
+    f32v acc[8];
+    UNROLL for (int j = 0; j < 8; j++) acc[j] = (f32v){0};
+    for (ptrdiff_t i = 0; i < n; i += 4 * LANES)
+        UNROLL for (int j = 0; j < 4; j++) {
+            acc[j] += load(x + i + j * LANES);
+            acc[4 + j] += load(y + i + j * LANES);
+        }
+    return sum_of(acc);
+}
+
+/* variant 0: plain; 1: with prefetch; 2: two halves by turns.  n is a multiple of PIECE, and so below. */
 double ceiling_read(int variant, const float *x, ptrdiff_t n, int n_threads, double *sink) {
     double total = 0.0, start = now();
     (void)n_threads;
 #pragma omp parallel for num_threads(n_threads) schedule(dynamic) reduction(+ : total)
-    for (ptrdiff_t i = 0; i < n; i += PIECE) {
-        if (variant < 2)
-            total += read_piece(x + i, PIECE, variant);
-        else
-            for (ptrdiff_t p = i / 2; p < (i + PIECE) / 2; p += 64 * LANES)
-                total += read_piece(x + p, 64 * LANES, 0) + read_piece(x + n / 2 + p, 64 * LANES, 0);
-    }
+    for (ptrdiff_t i = 0; i < n; i += PIECE)
+        total += variant < 2 ? read_piece(x + i, PIECE, variant) : read_two(x + i / 2, x + (n + i) / 2, PIECE / 2);
     double seconds = now() - start;
     *sink = total;
     return seconds;
