@@ -271,12 +271,16 @@ class Bench:
         if self.ceilings.best:
             rates = [
                 [
-                    CEILING_NAMES[kind], f"{rate / 1e9:.1f}", f"{self.ceilings.typical(kind) / 1e9:.1f}",
+                    CEILING_NAMES[kind], f"{rate / 1e9:.1f}", self._typical(kind),
                     "GFLOP/s" if kind.startswith("fma") else "GB/s",
                 ]
                 for kind, rate in self.ceilings.best.items()
             ]
             yield "Ceilings of this machine in this run", [["ceiling", "best", "median", "unit"], *rates]
+
+    def _typical(self, kind):
+        typical = self.ceilings.typical(kind)
+        return "-" if math.isnan(typical) else f"{typical / 1e9:.1f}"
 
 
 def format_seconds(seconds):
