@@ -355,9 +355,7 @@ def _class_loss(
     if proba.ndim == 2 and proba.shape[1] == 1:
         proba = proba[:, 0]
     eps = float(np.finfo(proba.dtype).eps)
-    if proba.dtype == np.float16:
-        proba = proba.astype(np.float32)
-    proba = _rows_in_order(proba)
+    proba = _kernel_array(proba)
     true, weight = _truth(y_true, proba, "y_proba", sample_weight)
     if label_kind(true, "y_true") == "multilabel-indicator":
         return _indicator_loss(loss, true, proba, weight, labels, eps)
@@ -447,9 +445,13 @@ def _summed_rows(
     total: tuple[float, float, _Array, float], proba: _Array, eps: float
 ) -> tuple[float, float, int]:
     """The sums of a pass over rows of probabilities; warns where the rows do not sum to 1."""
-    if total[3] > 1e-8 + math.sqrt(eps):
-        warn("The y_prob values do not sum to one. Make sure to pass probabilities.", UserWarning)
+    _warn_of_sums(total[3], eps)
     return total[0], total[1], proba.shape[1]
+
+
+def _warn_of_sums(deviation: float, eps: float) -> None:
+    if deviation > 1e-8 + math.sqrt(eps):
+        warn("The y_prob values do not sum to one. Make sure to pass probabilities.", UserWarning)
 
 
 def _indicator_loss(
@@ -465,8 +467,8 @@ def _indicator_loss(
         raise ValueError("y_proba must hold probabilities in [0, 1]")
     if proba.ndim == 1:
         proba = np.stack([1.0 - proba, proba], axis=1)
-    elif np.abs(proba.sum(axis=1, dtype=np.float64) - 1.0).max() > 1e-8 + math.sqrt(eps):
-        warn("The y_prob values do not sum to one. Make sure to pass probabilities.", UserWarning)
+    else:
+        _warn_of_sums(float(np.abs(proba.sum(axis=1, dtype=np.float64) - 1.0).max()), eps)
     total, step = 0.0, max(1, _PIECE_NUMBERS // proba.shape[1])
     for begin in range(0, len(true), step):
         rows = slice(begin, begin + step)
@@ -481,9 +483,7 @@ def _indicator_loss(
 
 def _positive_loss(y_true: Any, proba: _Array, sample_weight: Any, pos_label: Any) -> tuple[float, float]:
     """(sum of squared errors, sum of weights) of the probabilities of pos_label."""
-    if proba.dtype == np.float16:
-        proba = proba.astype(np.float32)
-    proba = _rows_in_order(proba)
+    proba = _kernel_array(proba)
     true, weight = _truth(y_true, proba, "y_proba", sample_weight)
     if label_kind(true, "y_true") != "labels":
         raise ValueError(f"y_true must hold labels where y_proba has one column, got shape {true.shape}")
@@ -584,8 +584,10 @@ def _column(y: _Array, name: str) -> _Array:
     raise ValueError(f"{name} must have one column, got shape {y.shape}")
 
 
-def _rows_in_order(proba: _Array) -> _Array:
-    """The same numbers as the kernels take them: aligned, C-contiguous."""
+def _kernel_array(proba: _Array) -> _Array:
+    """The same numbers as the kernels take them: float32 or float64, aligned, C-contiguous."""
+    if proba.dtype == np.float16:
+        proba = proba.astype(np.float32)
     flags = proba.flags
     return proba if flags.c_contiguous and flags.aligned else np.array(proba, order="C")
 
