@@ -19,6 +19,7 @@ from fasttrain.kernels.probability import binary_probability_loss, class_probabi
 from fasttrain.kernels.ranking import ranking_curve, ranking_scores
 from fasttrain.kernels.regression import regression_loss, regression_moments
 from fasttrain.kernels.runtime import available_cpu_levels, cpu_level
+from fasttrain.kernels.validation import all_finite
 from fasttrain.kernels.vector_math import (
     activation_backward,
     activation_forward,
@@ -36,6 +37,7 @@ __all__ = [
     "activation_backward",
     "activation_forward",
     "adam_update",
+    "all_finite",
     "available_cpu_levels",
     "bce_value_and_grad",
     "binary_probability_loss",

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fasttrain.exceptions import DataConversionWarning, warn
+from fasttrain.kernels import all_finite
 
 # ---- arrays ----------------------------------------------------------------------------------------------
 
@@ -58,12 +59,15 @@ def _as_float(array: NDArray[Any], name: str, dtype: DTypeLike | None = None) ->
 
 
 def _check_finite(array: NDArray[Any], name: str) -> None:
-    # The sum is finite unless an element is not, or it overflows; so one pass and no memory in nearly all
-    # cases.
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(array.sum()):
-            return
-        low, high = array.min(), array.max()
+    values = array
+    if array.dtype not in (np.float32, np.float64):
+        with np.errstate(over="ignore"):  # what overflows is looked at as it is, below
+            values = array.astype(np.float64)
+    if not (values.ndim == 2 and _rows_contiguous(values)):
+        values = np.ascontiguousarray(values)
+    if all_finite(values):
+        return
+    low, high = array.min(), array.max()
     if np.isnan(low):
         raise ValueError(f"Input {name} contains NaN.")
     if np.isinf(low) or np.isinf(high):

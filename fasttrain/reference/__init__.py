@@ -14,6 +14,7 @@ from fasttrain.reference.optim import adam_update, sgd_update
 from fasttrain.reference.probability import binary_probability_loss, class_probability_loss
 from fasttrain.reference.ranking import ranking_curve, ranking_scores
 from fasttrain.reference.regression import regression_loss, regression_moments
+from fasttrain.reference.validation import all_finite
 from fasttrain.reference.vector_math import (
     activation_backward,
     activation_forward,
@@ -31,6 +32,7 @@ __all__ = [
     "activation_backward",
     "activation_forward",
     "adam_update",
+    "all_finite",
     "bce_value_and_grad",
     "binary_probability_loss",
     "class_probability_loss",

@@ -355,6 +355,11 @@ def draw_regression(draw, rng, dtype, low=-4.0):
 entry("regression_moments")(draw_regression)
 
 
+@entry("all_finite", exact=True)
+def draw_all_finite(draw, rng, dtype):
+    return {"x": quarters(rng, dtype, *draw(st.lists(sizes, max_size=3)))}
+
+
 @entry("regression_loss")
 def draw_regression_loss(draw, rng, dtype):
     loss = draw(
