@@ -209,7 +209,7 @@ class Table:
         if ceiling is not None and not self._bench.ceilings.reason:
             def again():
                 settle()
-                rates.append(self._bench.ceilings.sample(ceiling[0]))
+                rates.append(self._bench.ceilings.sample(*ceiling))
         times = race(contestants, again, seconds)
         best = {}
         for contestant, theirs in zip(contestants[1:], times[1:], strict=True):
@@ -271,16 +271,12 @@ class Bench:
         if self.ceilings.best:
             rates = [
                 [
-                    CEILING_NAMES[kind], f"{rate / 1e9:.1f}", self._typical(kind),
+                    CEILING_NAMES[kind], f"{rate / 1e9:.1f}",
                     "GFLOP/s" if kind.startswith("fma") else "GB/s",
                 ]
                 for kind, rate in self.ceilings.best.items()
             ]
-            yield "Ceilings of this machine in this run", [["ceiling", "best", "median", "unit"], *rates]
-
-    def _typical(self, kind):
-        typical = self.ceilings.typical(kind)
-        return "-" if math.isnan(typical) else f"{typical / 1e9:.1f}"
+            yield "Ceilings of this machine in this run", [["ceiling", "best", "unit"], *rates]
 
 
 def format_seconds(seconds):
