@@ -21,10 +21,10 @@ FEW_ROWS = 1000
 MEMORY_BYTES = 1e8
 
 
-def labels(n_classes, dtype=np.int64):
+def labels(n_classes, dtype=np.int64, n_rows=N_ROWS):
     rng = np.random.default_rng(0)
-    y_true = rng.integers(0, n_classes, N_ROWS)
-    y_pred = np.where(rng.random(N_ROWS) < 0.8, y_true, rng.integers(0, n_classes, N_ROWS))
+    y_true = rng.integers(0, n_classes, n_rows)
+    y_pred = np.where(rng.random(n_rows) < 0.8, y_true, rng.integers(0, n_classes, n_rows))
     return y_true.astype(dtype), y_pred.astype(dtype)
 
 
@@ -35,6 +35,19 @@ def sklearn_metric(name, *arguments, **options):
         return lambda: getattr(sklearn.metrics, name)(*arguments, **options)
 
     return prepare
+
+
+def metric_row(table, peers, name, arguments, options=None, *, work=None, rtol=1e-9, ceiling=None, seconds=None):
+    """A metric against scikit-learn's."""
+    options = options or {}
+
+    def ours():
+        return getattr(metrics, name)(*arguments, **options)
+
+    contestants = peers.sklearn(sklearn_metric(name, *arguments, **options))
+    if contestants:
+        agree(ours(), contestants[0].call(), rtol)
+    return table.row(work or name, ours, contestants, ceiling=ceiling, seconds=seconds)
 
 
 def bench_confusion_kernel(bench, peers):
@@ -77,17 +90,21 @@ def bench_metrics(bench, peers):
         ("hamming_loss", (y_true, y_pred), {}),
         ("zero_one_loss", (y_true, y_pred), {}),
     ):
-        def ours(name=name, arguments=arguments, options=options):
-            return getattr(metrics, name)(*arguments, **options)
+        metric_row(table, peers, name, arguments, options)
 
-        contestants = peers.sklearn(sklearn_metric(name, *arguments, **options))
-        if contestants:
-            expected = contestants[0].call()
-            if isinstance(expected, str):
-                assert ours() == expected
-            else:
-                agree(ours(), expected, 1e-9)
-        table.row(name, ours, contestants)
+
+def bench_metrics_of_many_rows(bench, peers):
+    table = bench.table(f"metrics, {MANY_ROWS:,} rows, int64 labels")
+    for name, n_classes, options, at_least in (
+        ("accuracy_score", 10, {}, 30.0),
+        ("f1_score", 2, {}, 60.0),
+        ("f1_score", 10, {"average": "macro"}, 60.0),
+        ("confusion_matrix", 10, {}, 60.0),
+        ("classification_report", 10, {}, 100.0),
+    ):
+        work = f"{name}, {n_classes} classes"
+        row = metric_row(table, peers, name, labels(n_classes, n_rows=MANY_ROWS), options, work=work)
+        bench.target(f"{work}, {MANY_ROWS:,} rows, over scikit-learn", row.ratio("scikit-learn"), at_least=at_least)
 
 
 def probabilities(n_rows, n_classes, dtype):
@@ -120,19 +137,6 @@ def bench_probability_kernels(bench, peers):
 
         agree(ours()[:3], reference_call()[:3], 1e-11)
         table.row(f"{name}, {n_classes} classes, {np.dtype(dtype).name}, {loss}", ours, peers.reference(reference_call))
-
-
-def metric_row(table, peers, name, arguments, options=None, *, work=None, rtol=1e-9, ceiling=None, seconds=None):
-    """A metric against scikit-learn's."""
-    options = options or {}
-
-    def ours():
-        return getattr(metrics, name)(*arguments, **options)
-
-    contestants = peers.sklearn(sklearn_metric(name, *arguments, **options))
-    if contestants:
-        agree(ours(), contestants[0].call(), rtol)
-    return table.row(work or name, ours, contestants, ceiling=ceiling, seconds=seconds)
 
 
 def bench_probability_metrics(bench, peers):

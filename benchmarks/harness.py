@@ -109,6 +109,8 @@ def agree(actual, expected, rtol, atol=0.0):
         assert len(actual) == len(expected)
         for one, other in zip(actual, expected, strict=True):
             agree(one, other, rtol, atol)
+    elif isinstance(expected, str):
+        assert actual == expected
     else:
         np.testing.assert_allclose(np.asarray(actual), np.asarray(expected), rtol=rtol, atol=atol)
 
