@@ -280,3 +280,18 @@ def bench_ranking_metrics(bench, peers):
                         f"{name}, {n_rows:,} rows, float32, over scikit-learn", row.ratio("scikit-learn"),
                         at_least=at_least,
                     )
+
+
+def bench_relevance(bench, peers):
+    n_rows, n_documents = (100, 20) if QUICK else (10_000, 100)
+    table = bench.table(f"metrics of rankings of {n_documents} documents, {n_rows:,} rows")
+    rng = np.random.default_rng(4)
+    grades, scores = rng.integers(0, 5, (n_rows, n_documents)), rng.random((n_rows, n_documents))
+    for work, y_score, options in (
+        ("ndcg_score", scores, {}),
+        ("ndcg_score, ties", scores.round(1), {}),
+        ("ndcg_score, ignore_ties", scores, {"ignore_ties": True}),
+        ("ndcg_score, k=10", scores, {"k": 10}),
+    ):
+        metric_row(table, peers, "ndcg_score", (grades, y_score), options, work=work, seconds=3.0)
+    metric_row(table, peers, "label_ranking_average_precision_score", (grades > 3, scores), seconds=3.0)

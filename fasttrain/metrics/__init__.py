@@ -47,6 +47,7 @@ from fasttrain.metrics.regression import (
     root_mean_squared_error,
     root_mean_squared_log_error,
 )
+from fasttrain.metrics.relevance import dcg_score, label_ranking_average_precision_score, ndcg_score
 from fasttrain.metrics.report import classification_report
 
 __all__ = [
@@ -62,6 +63,7 @@ __all__ = [
     "d2_absolute_error_score",
     "d2_pinball_score",
     "d2_tweedie_score",
+    "dcg_score",
     "det_curve",
     "explained_variance_score",
     "f1_score",
@@ -69,6 +71,7 @@ __all__ = [
     "hamming_loss",
     "hinge_loss",
     "jaccard_score",
+    "label_ranking_average_precision_score",
     "log_loss",
     "matthews_corrcoef",
     "max_error",
@@ -82,6 +85,7 @@ __all__ = [
     "mean_tweedie_deviance",
     "median_absolute_error",
     "multilabel_confusion_matrix",
+    "ndcg_score",
     "precision_recall_curve",
     "precision_recall_fscore_support",
     "precision_score",
