@@ -49,17 +49,26 @@ from fasttrain.metrics.regression import (
 )
 from fasttrain.metrics.relevance import dcg_score, label_ranking_average_precision_score, ndcg_score
 from fasttrain.metrics.report import classification_report
+from fasttrain.metrics.thresholds import (
+    best_threshold,
+    confusion_matrix_at_thresholds,
+    gain_curve,
+    ks_statistic,
+    lift_curve,
+)
 
 __all__ = [
     "accuracy_score",
     "auc",
     "average_precision_score",
     "balanced_accuracy_score",
+    "best_threshold",
     "brier_score_loss",
     "class_likelihood_ratios",
     "classification_report",
     "cohen_kappa_score",
     "confusion_matrix",
+    "confusion_matrix_at_thresholds",
     "d2_absolute_error_score",
     "d2_pinball_score",
     "d2_tweedie_score",
@@ -68,10 +77,13 @@ __all__ = [
     "explained_variance_score",
     "f1_score",
     "fbeta_score",
+    "gain_curve",
     "hamming_loss",
     "hinge_loss",
     "jaccard_score",
+    "ks_statistic",
     "label_ranking_average_precision_score",
+    "lift_curve",
     "log_loss",
     "matthews_corrcoef",
     "max_error",
