@@ -8,6 +8,7 @@ from fasttrain.metrics.agreement import (
     matthews_corrcoef,
     zero_one_loss,
 )
+from fasttrain.metrics.calibration import calibration_curve, expected_calibration_error
 from fasttrain.metrics.classification import (
     accuracy_score,
     confusion_matrix,
@@ -64,6 +65,7 @@ __all__ = [
     "balanced_accuracy_score",
     "best_threshold",
     "brier_score_loss",
+    "calibration_curve",
     "class_likelihood_ratios",
     "classification_report",
     "cohen_kappa_score",
@@ -74,6 +76,7 @@ __all__ = [
     "d2_tweedie_score",
     "dcg_score",
     "det_curve",
+    "expected_calibration_error",
     "explained_variance_score",
     "f1_score",
     "fbeta_score",
