@@ -143,8 +143,8 @@ def expected_calibration_error(
 
     Notes
     -----
-    torchmetrics' ``CalibrationError`` and ``MulticlassCalibrationError`` have the same definitions; they put a
-    probability that lies on an edge into the bin above.  The error is biased upwards on few rows: bins are hit by
+    torchmetrics' ``BinaryCalibrationError`` and ``MulticlassCalibrationError`` have the same definitions and defaults,
+    but for the bin that a probability on an edge is put into.  The error is biased upwards on few rows: bins are hit by
     chance.
 
     Examples

@@ -69,7 +69,8 @@ def dcg_score(
 
     Notes
     -----
-    With ``ignore_ties=True`` scikit-learn leaves the order of equal scores to its sort.
+    With ``ignore_ties=True`` scikit-learn leaves the order of equal scores to its sort.  It negates scores, so that
+    it ranks unsigned integers wrongly and refuses bool; here they are the numbers that they are.
 
     Examples
     --------

@@ -157,16 +157,16 @@ def best_threshold(
     if prevalence is not None and (not isinstance(prevalence, numbers.Real) or not 0 < prevalence < 1):
         raise InvalidParameterError(f"prevalence must lie between 0 and 1, got {prevalence!r}")
     tps, fps, thresholds = descent(y_true, y_score, pos_label, sample_weight)
-    tps, fps = _from_nothing(tps), _from_nothing(fps)
     if prevalence is not None and (tps[-1] == 0 or fps[-1] == 0):
         raise ValueError("y_true must hold rows of both classes where prevalence is given")
     if objective == "youden":
         if tps[-1] == 0 or fps[-1] == 0:
             return _undefined("Youden's J")
-        return _highest(_rate_differences(tps, fps), thresholds)
-    tp, fp = tps.astype(np.float64, copy=False), fps.astype(np.float64, copy=False)
+        return _highest(_rate_differences(_from_nothing(tps), _from_nothing(fps)), thresholds)
+    tp, fp = _from_nothing(tps, np.float64), _from_nothing(fps, np.float64)
     if prevalence is not None:
-        tp, fp = tp * (prevalence / tp[-1]), fp * ((1.0 - prevalence) / fp[-1])
+        tp *= prevalence / tp[-1]
+        fp *= (1.0 - prevalence) / fp[-1]
     if objective == "fbeta":
         if tp[-1] == 0:
             warn("F-beta is not defined where no row of y_true is positive.", UndefinedMetricWarning)
@@ -316,9 +316,12 @@ def lift_curve(
     return targeted[1:], captured[1:] / targeted[1:], thresholds[1:]
 
 
-def _from_nothing(counts: _Array) -> _Array:
+def _from_nothing(counts: _Array, dtype: Any = None) -> _Array:
     """The counts at infinity and at the thresholds."""
-    return np.concatenate([np.zeros(1, dtype=counts.dtype), counts])
+    every = np.empty(len(counts) + 1, dtype=dtype or counts.dtype)
+    every[0] = 0
+    every[1:] = counts
+    return every
 
 
 def _fbeta(tp: _Array, fp: _Array, beta: float) -> _Array:
@@ -326,7 +329,10 @@ def _fbeta(tp: _Array, fp: _Array, beta: float) -> _Array:
     squared = beta * beta
     if squared > 1e100:  # no digit of it is but of recall
         return tp / tp[-1]
-    value = np.divide(tp, tp + fp + squared * tp[-1], out=np.zeros(len(tp)), where=tp > 0)
+    value = tp + fp
+    value += squared * tp[-1]
+    value[0] = value[0] or 1.0  # of beta 0
+    np.divide(tp, value, out=value)
     value *= 1.0 + squared
     return value
 

@@ -114,7 +114,7 @@ def test_binary_error(case, n_bins, strategy, norm):
     y_true, y_prob, weight, _ = case
     probabilities = np.ravel(y_prob)
     if strategy == "quantile" and weight is not None:
-        weight = [2.0**i for i, _ in enumerate(weight)]  # no two sums that are near
+        weight = [2.0**i if one else 0.0 for i, one in enumerate(weight)]  # no two sums that are near
     edges = plain_edges(probabilities, weight, n_bins, strategy)
     hits = (np.ravel(y_true) == 1).tolist()
     bins = plain_bins(hits, probabilities.tolist(), np.ones(len(hits)) if weight is None else weight, edges)
@@ -157,6 +157,20 @@ def test_top_label_error(case, n_bins, norm):
         assert actual == metrics.expected_calibration_error(
             y_true, y_prob, n_bins=n_bins, norm=norm, sample_weight=weight
         )
+
+
+@pytest.mark.parametrize("name", ["calibration_curve", "expected_calibration_error"])
+def test_labels_of_any_kind(name):
+    function = getattr(metrics, name)
+    expected = function(TRUE, PROB)
+    for labels, pos_label in (
+        (np.array(["n", "y"])[TRUE], "y"), (np.array(["n", "y"])[TRUE].astype(object), "y"), (TRUE == 1, True),
+        (TRUE == 1, None), (2 * TRUE - 1, None), (TRUE.astype(np.uint64), 1), (3 + TRUE, 4),
+        (TRUE * 2.0**40, 2**40), (TRUE.astype(float), None), (TRUE.astype(">i2"), None), (TRUE.tolist(), None),
+    ):  # fmt: skip
+        np.testing.assert_array_equal(function(labels, PROB, pos_label=pos_label), expected)
+    # no row is of a label of another kind
+    np.testing.assert_array_equal(function(TRUE, PROB, pos_label="y"), function(0 * TRUE, PROB))
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])

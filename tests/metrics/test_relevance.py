@@ -125,6 +125,18 @@ def test_label_ranking(case, dtype):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint64, bool, object, ">f4"])
+def test_scores_of_any_dtype(name, dtype):
+    rng = np.random.default_rng(2)
+    y_true = rng.integers(0, 2, (5, 6))
+    y_score = rng.integers(0, 2 if dtype is bool else 200, (5, 6))
+    actual = getattr(metrics, name)(y_true, y_score.astype(dtype))
+    np.testing.assert_allclose(actual, getattr(peer, name)(y_true, y_score), rtol=1e-12)
+    actual = getattr(metrics, name)(y_true.astype(dtype), y_score)
+    np.testing.assert_allclose(actual, getattr(peer, name)(y_true, y_score), rtol=1e-12)
+
+
 def test_one_label():
     for y_true in ([[0], [1]], [[1], [1]]):
         assert_same(
