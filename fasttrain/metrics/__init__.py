@@ -8,6 +8,7 @@ from fasttrain.metrics.agreement import (
     matthews_corrcoef,
     zero_one_loss,
 )
+from fasttrain.metrics.calibration import calibration_curve, expected_calibration_error
 from fasttrain.metrics.classification import (
     accuracy_score,
     confusion_matrix,
@@ -47,28 +48,45 @@ from fasttrain.metrics.regression import (
     root_mean_squared_error,
     root_mean_squared_log_error,
 )
+from fasttrain.metrics.relevance import dcg_score, label_ranking_average_precision_score, ndcg_score
 from fasttrain.metrics.report import classification_report
+from fasttrain.metrics.thresholds import (
+    best_threshold,
+    confusion_matrix_at_thresholds,
+    gain_curve,
+    ks_statistic,
+    lift_curve,
+)
 
 __all__ = [
     "accuracy_score",
     "auc",
     "average_precision_score",
     "balanced_accuracy_score",
+    "best_threshold",
     "brier_score_loss",
+    "calibration_curve",
     "class_likelihood_ratios",
     "classification_report",
     "cohen_kappa_score",
     "confusion_matrix",
+    "confusion_matrix_at_thresholds",
     "d2_absolute_error_score",
     "d2_pinball_score",
     "d2_tweedie_score",
+    "dcg_score",
     "det_curve",
+    "expected_calibration_error",
     "explained_variance_score",
     "f1_score",
     "fbeta_score",
+    "gain_curve",
     "hamming_loss",
     "hinge_loss",
     "jaccard_score",
+    "ks_statistic",
+    "label_ranking_average_precision_score",
+    "lift_curve",
     "log_loss",
     "matthews_corrcoef",
     "max_error",
@@ -82,6 +100,7 @@ __all__ = [
     "mean_tweedie_deviance",
     "median_absolute_error",
     "multilabel_confusion_matrix",
+    "ndcg_score",
     "precision_recall_curve",
     "precision_recall_fscore_support",
     "precision_score",

@@ -228,11 +228,11 @@ def top_k_accuracy_score(
     if not isinstance(k, numbers.Integral) or k < 1:
         raise InvalidParameterError(f"k must be an integer of at least 1, got {k!r}")
     check_boolean(normalize, "normalize")
-    true, score, weight = _truth_and_scores(y_true, y_score, "y_score", sample_weight, labels)
-    present = _distinct(true)
+    true, score, weight = truth_and_scores(y_true, y_score, "y_score", sample_weight, labels)
+    present = distinct_labels(true)
     classes = present
     if labels is not None:
-        given = _column(as_array(labels, "labels"), "labels")
+        given = one_column(as_array(labels, "labels"), "labels")
         classes = np.unique(given)
         if len(classes) != len(given) or not (classes == given).all():
             raise ValueError(f"labels must be unique and in order, got {given.tolist()}")
@@ -314,8 +314,8 @@ def hinge_loss(
     >>> hinge_loss([-1, 1, 1], [-2.0, 0.5, 0.25])
     0.4166666666666667
     """
-    true, decision, weight = _truth_and_scores(y_true, pred_decision, "pred_decision", sample_weight, labels)
-    present = _distinct(true)
+    true, decision, weight = truth_and_scores(y_true, pred_decision, "pred_decision", sample_weight, labels)
+    present = distinct_labels(true)
     classes = present if labels is None else np.unique(as_array(labels, "labels"))
     if len(classes) > 2:
         if decision.ndim != 2 or decision.shape[1] != len(classes):
@@ -325,7 +325,7 @@ def hinge_loss(
             )
         codes = _codes(true, classes)
     else:
-        decision = _column(decision, "pred_decision")
+        decision = one_column(decision, "pred_decision")
         _codes(true, classes)  # refuses other labels
         codes = (true == present[-1]) if len(present) == 2 else np.zeros(len(true), dtype=bool)
     total = 0.0
@@ -359,7 +359,7 @@ def _class_loss(
     true, weight = _truth(y_true, proba, "y_proba", sample_weight)
     if label_kind(true, "y_true") == "multilabel-indicator":
         return _indicator_loss(loss, true, proba, weight, labels, eps)
-    true = _column(true, "y_true")
+    true = one_column(true, "y_true")
     if labels is None:
         if proba.ndim == 1:
             return _binary_loss(loss, true, proba, weight, eps)
@@ -374,7 +374,7 @@ def _class_loss(
         _check_classes(classes, labels, n_classes)
         codes = np.searchsorted(classes, true).astype(np.int32)
     else:
-        given = _column(as_array(labels, "labels"), "labels")
+        given = one_column(as_array(labels, "labels"), "labels")
         classes = np.unique(given)
         if len(classes) != len(given):
             raise ValueError(f"labels must be unique, got {given.tolist()}")
@@ -487,7 +487,7 @@ def _positive_loss(y_true: Any, proba: _Array, sample_weight: Any, pos_label: An
     true, weight = _truth(y_true, proba, "y_proba", sample_weight)
     if label_kind(true, "y_true") != "labels":
         raise ValueError(f"y_true must hold labels where y_proba has one column, got shape {true.shape}")
-    true = _column(true, "y_true")
+    true = one_column(true, "y_true")
     if true.dtype.kind in "biu" and (pos_label is None or pos_label == 1):
         try:
             # labels within {0, 1} or {-1, 1}, of which either may be absent
@@ -557,7 +557,7 @@ def _truth(y_true: Any, scores: _Array, name: str, sample_weight: Any) -> tuple[
     return true, weight if weight.dtype.kind == "f" else weight.astype(np.float64)
 
 
-def _truth_and_scores(
+def truth_and_scores(
     y_true: Any, scores: Any, name: str, sample_weight: Any, labels: Any
 ) -> tuple[_Array, _Array, _Array | None]:
     """(labels of the rows, finite scores, weights or None)."""
@@ -573,10 +573,10 @@ def _truth_and_scores(
     true, weight = _truth(y_true, values, name, sample_weight)
     if label_kind(true, "y_true") != "labels":
         raise ValueError(f"y_true must hold one label a row, got shape {true.shape}")
-    return _column(true, "y_true"), values, weight
+    return one_column(true, "y_true"), values, weight
 
 
-def _column(y: _Array, name: str) -> _Array:
+def one_column(y: _Array, name: str) -> _Array:
     """One column as a C-contiguous vector."""
     if y.ndim == 1 or (y.ndim == 2 and y.shape[1] == 1):
         y = y.reshape(-1)
@@ -592,10 +592,12 @@ def _kernel_array(proba: _Array) -> _Array:
     return proba if flags.c_contiguous and flags.aligned else np.array(proba, order="C")
 
 
-def _distinct(labels: _Array) -> _Array:
+def distinct_labels(labels: _Array) -> _Array:
     """The sorted distinct labels, without a sort of the rows where they are integers in a small range."""
-    if labels.dtype.kind in "iu":
+    if labels.dtype.kind in "biu":
         low, high = int(labels.min()), int(labels.max())
+        if high - low <= 1:
+            return np.array([low, high][: 1 + high - low], dtype=labels.dtype)
         if high - low < min(len(labels), _SMALL_RANGE) and low >= -(2**31) and high < 2**31:
             present = np.bincount(np.subtract(labels, low, dtype=np.int64, casting="unsafe"))
             return (np.flatnonzero(present) + low).astype(labels.dtype)

@@ -287,7 +287,7 @@ def average_precision_score(
     """
     check_choice(average, "average", _AVERAGES)
     if type(pos_label) is not int:
-        _check_pos_label(pos_label)
+        check_pos_label(pos_label)
     if pos_label == 1:
         found = _quick(y_true, y_score, sample_weight)
         if found is not None and found[2]:
@@ -362,16 +362,16 @@ def roc_curve(
     ([0.0, 0.0, 0.5, 0.5, 1.0], [0.0, 0.5, 0.5, 1.0, 1.0], [inf, 0.8, 0.4, 0.35, 0.1])
     """
     check_boolean(drop_intermediate, "drop_intermediate")
-    tps, fps, thresholds = _descent(y_true, y_score, pos_label, sample_weight)
+    tps, fps, thresholds = descent(y_true, y_score, pos_label, sample_weight)
     if drop_intermediate and len(fps) > 2:
         turns = (np.diff(fps, 2) != 0) | (np.diff(tps, 2) != 0)
         tps, fps, thresholds = _keep(turns, tps, fps, thresholds)
-    fpr = _rate(fps, "negative")
-    tpr = _rate(tps, "positive")
+    fpr = rate(fps, "negative")
+    tpr = rate(tps, "positive")
     return fpr, tpr, np.concatenate([[np.inf], thresholds.astype(np.float64, copy=False)])
 
 
-def _rate(counts: _Array, kind: str) -> _Array:
+def rate(counts: _Array, kind: str) -> _Array:
     if counts[-1] <= 0:
         warn(f"No row of y_true is {kind}: the rate of such rows is not defined.", UndefinedMetricWarning)
         return np.full(len(counts) + 1, np.nan)
@@ -422,7 +422,7 @@ def precision_recall_curve(
     ([1.0, 1.0, 0.5, 0.5, 0.0], [0.1, 0.35, 0.4, 0.8])
     """
     check_boolean(drop_intermediate, "drop_intermediate")
-    tps, fps, thresholds = _descent(y_true, y_score, pos_label, sample_weight)
+    tps, fps, thresholds = descent(y_true, y_score, pos_label, sample_weight)
     if drop_intermediate and len(fps) > 2:
         tps, fps, thresholds = _keep(_ends_of_plateaus(tps), tps, fps, thresholds)
     precision = tps / (tps + fps)  # rows without weight have no threshold: never 0 / 0
@@ -480,7 +480,7 @@ def det_curve(
     ([0.5, 0.5, 0.0], [0.0, 0.5, 0.5], [0.35, 0.4, 0.8])
     """
     check_boolean(drop_intermediate, "drop_intermediate")
-    tps, fps, thresholds = _descent(y_true, y_score, pos_label, sample_weight)
+    tps, fps, thresholds = descent(y_true, y_score, pos_label, sample_weight)
     n_classes = len(_classes(_column(as_array(y_true, "y_true"), "y_true")))
     if n_classes != 2:
         raise ValueError(f"y_true must hold two classes, got {n_classes}")
@@ -585,17 +585,27 @@ def _column(y: _Array, name: str) -> _Array:
     raise ValueError(f"{name} must have one column, got shape {y.shape}")
 
 
-def _check_pos_label(pos_label: Any) -> None:
+def positive_label(classes: _Array, pos_label: Any) -> Any:
+    """pos_label, or 1 where it is None and the classes are within {0, 1} or {-1, 1}."""
+    if pos_label is not None:
+        return pos_label
+    present = set(classes.tolist())
+    if present <= {0, 1} or present <= {-1, 1}:
+        return 1
+    raise ValueError(f"pos_label must be given where y_true holds {classes.tolist()}")
+
+
+def check_pos_label(pos_label: Any) -> None:
     if not isinstance(pos_label, (numbers.Real, str, np.bool_)):
         raise InvalidParameterError(f"pos_label must be a number, a bool or a string, got {pos_label!r}")
 
 
-def _descent(
+def descent(
     y_true: Any, y_score: Any, pos_label: Any, sample_weight: Any
 ) -> tuple[_Array, _Array, _Array]:
     """(true positives, false positives, thresholds) at the distinct scores, falling."""
     if pos_label is not None:
-        _check_pos_label(pos_label)
+        check_pos_label(pos_label)
     if type(y_true) is np.ndarray and type(y_score) is np.ndarray and (pos_label is None or pos_label == 1):
         try:
             curve = ranking_curve(y_true, y_score, sample_weight)
@@ -606,13 +616,7 @@ def _descent(
     kind, true, classes, score, weight = _inputs(y_true, y_score, sample_weight)
     if kind == "multilabel-indicator" or (kind == "multiclass" and pos_label is None):
         raise ValueError(f"y_true must hold two classes, or pos_label be given, got a {kind} target")
-    if pos_label is None:
-        if classes.dtype.kind not in "biuf" or not (
-            np.isin(classes, (0, 1)).all() or np.isin(classes, (-1, 1)).all()
-        ):
-            raise ValueError(f"pos_label must be given where y_true holds {classes.tolist()}")
-        pos_label = 1
-    tps, fps, thresholds = ranking_curve(true == pos_label, _column(score, "y_score"), weight)
+    tps, fps, thresholds = ranking_curve(true == positive_label(classes, pos_label), _column(score, "y_score"), weight)
     given = as_array(y_score, "y_score").dtype
     return tps, fps, thresholds if given.kind == "O" else thresholds.astype(given, copy=False)
 
