@@ -14,6 +14,7 @@ import numpy as np
 
 cimport numpy as cnp
 from cython.parallel cimport parallel
+from libc.math cimport fabs, frexp, ldexp
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 
@@ -43,6 +44,9 @@ cdef enum:
 cdef Py_ssize_t PIECE = 8192
 cdef double GRAIN_ARITHMETIC = 65536.0
 cdef double GRAIN_TRANSCENDENTAL = 16384.0
+
+# A total weight beyond this, or its reciprocal, is too far from 1 for a product with a float32.
+cdef double FAR_WEIGHT = 2.0**60
 
 cdef tuple _REDUCTIONS = ("sum", "mean", "weighted_mean")
 
@@ -204,6 +208,33 @@ cdef Py_ssize_t _sweep(const Pass* job, int work, int n_threads, Py_ssize_t n_pi
     return -1
 
 
+cdef cnp.ndarray _bring_near(Pass* job):
+    # Weights so large or small that their products leave the range of their dtype: a copy of those of the rows, or
+    # else of the columns, times the power of two that makes the largest about 1; the mean does not change.
+    cdef bint of_rows = job.row_weight != NULL
+    cdef Py_ssize_t n = job.n_rows if of_rows else job.n_columns, i
+    cdef const char* weight = job.row_weight if of_rows else job.column_weight
+    cdef double largest = 0.0
+    cdef int exponent = 0
+    cdef cnp.ndarray scaled
+    if weight == NULL:  # the total is a number of rows
+        return None
+    for i in range(n):
+        largest = max(largest, fabs((<const float*> weight)[i] if job.single else (<const double*> weight)[i]))
+    scaled = np.empty(n, dtype=np.float32 if job.single else np.float64)
+    frexp(largest, &exponent)
+    for i in range(n):
+        if job.single:
+            (<float*> cnp.PyArray_DATA(scaled))[i] = <float> ldexp((<const float*> weight)[i], -exponent)
+        else:
+            (<double*> cnp.PyArray_DATA(scaled))[i] = ldexp((<const double*> weight)[i], -exponent)
+    if of_rows:
+        job.row_weight = cnp.PyArray_BYTES(scaled)
+    else:
+        job.column_weight = cnp.PyArray_BYTES(scaled)
+    return scaled
+
+
 cdef Py_ssize_t _run(Pass* job, object n_threads, bint by_weight, double divisor, double* value) except -2:
     # Value and gradient, divided by `divisor`, and by the total weight if `by_weight`; or the first bad row.
     cdef Py_ssize_t n_pieces, bad = -1
@@ -214,7 +245,7 @@ cdef Py_ssize_t _run(Pass* job, object n_threads, bint by_weight, double divisor
     cdef double* partials = few_partials
     cdef Py_ssize_t* bad_rows = few_bad
     cdef double total = 0.0, weight = 0.0
-    cdef cnp.ndarray partials_array, bad_array
+    cdef cnp.ndarray partials_array, bad_array, _kept
     job.rows_per_piece = max(PIECE // max(job.n_columns, 1), 1)
     n_pieces = (job.n_rows + job.rows_per_piece - 1) // job.rows_per_piece
     if n_pieces > 8:
@@ -226,12 +257,18 @@ cdef Py_ssize_t _run(Pass* job, object n_threads, bint by_weight, double divisor
         # the weights of rows are checked even where their sum is not used
         if by_weight or job.row_weight != NULL:
             bad = _sweep(job, TOTAL_WEIGHT, threads, n_pieces, partials, bad_rows, &weight)
-        if bad < 0:
-            if by_weight:
-                divisor *= weight
-            job.scale = 1.0 / divisor
-            bad = _sweep(job, job.loss, threads, n_pieces, partials, bad_rows, &total)
-            value[0] = total / divisor
+    if bad >= 0:
+        return bad
+    if by_weight:
+        if not 1.0 / FAR_WEIGHT <= fabs(weight) <= FAR_WEIGHT:
+            _kept = _bring_near(job)
+            with nogil:
+                _sweep(job, TOTAL_WEIGHT, threads, n_pieces, partials, bad_rows, &weight)
+        divisor *= weight
+    with nogil:
+        job.scale = 1.0 / divisor
+        bad = _sweep(job, job.loss, threads, n_pieces, partials, bad_rows, &total)
+        value[0] = total / divisor
     return bad
 
 

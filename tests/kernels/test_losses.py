@@ -173,6 +173,26 @@ def test_twin_for_all_widths(name, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("which", ["sample_weight", "class_weight"])
+def test_a_power_of_two_in_all_weights_changes_no_bit_of_a_weighted_mean(name, dtype, which):
+    rng = _random(12)
+    if which == "class_weight" and not name.startswith("cross_entropy"):
+        return
+    prediction, target = _inputs(name, rng, (33, 7), dtype)
+    # of few bits, so that nothing is lost among the subnormal numbers
+    weight = (rng.integers(1, 9, 33 if which == "sample_weight" else 7) / 4.0).astype(dtype)
+    expected = _call(kernels, name, prediction, target, reduction="weighted_mean", **{which: weight})
+    for exponent in (-140, -70, 70, 120) if dtype is np.float32 else (-1060, -600, 600, 1000):
+        far = np.ldexp(weight, exponent)
+        kept = far.copy()
+        value, grad = _call(kernels, name, prediction, target, reduction="weighted_mean", **{which: far})
+        assert value == expected[0]
+        assert np.array_equal(grad, expected[1])
+        assert np.array_equal(far, kept)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", ELEMENTWISE)
 def test_twin_in_one_dimension(name, dtype):
     rng = _random(2)
