@@ -110,6 +110,10 @@ def roc_auc_interval(
     Of a class with a single row there is no sample variance.  The greatest that placements of this mean can have,
     ``AUC (1 - AUC)``, stands in for it.
 
+    The interval is one of large samples.  With 10 positive and 100 normal negative rows, an area of 0.92 and 95 % asked
+    for, it held the true area in 82 % of simulations, and in 90 % on the logit's scale; with 60 rows of either class
+    and an area of 0.76 in 94 % and 95 %.
+
     Where one class outranks the other altogether, all placements are the same, and the interval shrinks to a point;
     a ``UserWarning`` says so.
 

@@ -241,6 +241,8 @@ def _():
     for name, expected in (("max_error", 1.0), ("median_absolute_error", 0.5)):
         ours, theirs = both(name, [True, False], [False, False])
         assert ours == expected and refused(theirs, TypeError)
+    ours, theirs = both("auc", [False, True], [1, 2])
+    assert ours == 1.5 and refused(theirs, TypeError)
     assert both("mean_absolute_error", [True, False], [False, False]) == [0.5, 0.5]
 
 

@@ -230,7 +230,8 @@ def test_a_single_positive_row_of_two_models():
 
 
 @pytest.mark.parametrize(
-    ("n_positive", "n_negative", "shift", "method"), [(60, 60, 1.0, "delong"), (40, 160, 1.0, "logit")]
+    ("n_positive", "n_negative", "shift", "method"),
+    [(100, 100, 1.0, "delong"), (60, 60, 1.0, "logit"), (40, 160, 1.0, "logit")],
 )
 def test_coverage_of_areas(n_positive, n_negative, shift, method):
     """Normal scores, one apart: the true area is Phi(shift / sqrt(2))."""
@@ -373,6 +374,17 @@ def test_bad_rankings(function):
     expected = function(y_true, GOOD)
     assert function(["a", "b", "b", "a"], GOOD.tolist()) == expected
     assert function(2 * y_true - 1, GOOD[:, np.newaxis]) == expected
+
+
+@pytest.mark.parametrize("name", ["pandas", "polars", "torch"])
+def test_columns_of_other_libraries(name):
+    library = pytest.importorskip(name, reason=f"compares with {name}")
+    make = library.tensor if name == "torch" else library.Series
+    y_true, other = [0, 1, 1, 0, 1], [0.25, 0.5, 0.75, 1.0, 0.125]
+    score = [0.5, 0.75, 0.25, 0.125, 1.0]
+    assert roc_auc_interval(make(y_true), make(score)) == roc_auc_interval(y_true, score)
+    assert roc_auc_test(make(y_true), make(score), make(other)) == roc_auc_test(y_true, score, other)
+    np.testing.assert_array_equal(proportion_interval(make([1, 2]), make([3, 4])), proportion_interval([1, 2], [3, 4]))
 
 
 def test_bad_options_and_counts():
