@@ -156,7 +156,7 @@ def roc_auc_interval(
             UserWarning,
         )
         return RocAucInterval(area, area, area, 0.0)
-    if method == "delong" or most == 0.0:
+    if method == "delong":
         return RocAucInterval(area, max(area - z * error, 0.0), min(area + z * error, 1.0), error)
     centre, half = math.log((two_pairs - lost) / lost), z * error / most
     return RocAucInterval(area, _expit(centre - half), _expit(centre + half), error)
