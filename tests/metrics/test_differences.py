@@ -38,6 +38,15 @@ NUMBER_METRICS = [
     "mean_poisson_deviance", "mean_squared_error", "mean_squared_log_error", "mean_tweedie_deviance",
     "median_absolute_error", "r2_score", "root_mean_squared_error", "root_mean_squared_log_error",
 ]  # fmt: skip
+NEEDED = {"fbeta_score": {"beta": 1}, "top_k_accuracy_score": {"k": 1}}
+# every function that takes sample_weight: data of three rows, and options it cannot do without
+WEIGHTED = {
+    name: (y_true, values, NEEDED.get(name, {}))
+    for names, y_true, values in (
+        (CLASS_METRICS, ONES, [1, 0, 0]), (SCORE_METRICS, ONES, HALVES), (NUMBER_METRICS, HALVES, [1.0, 2.0, 3.0])
+    )
+    for name in names
+}  # fmt: skip
 
 
 def row(name):
@@ -90,28 +99,15 @@ def test_all_functions_with_weights_are_looked_at():
         name for name in metrics.__all__
         if hasattr(peer, name) and "sample_weight" in inspect.signature(getattr(metrics, name)).parameters
     }  # fmt: skip
-    assert weighted == {*CLASS_METRICS, *SCORE_METRICS, *NUMBER_METRICS}
+    assert weighted == set(WEIGHTED), "a function that is new belongs into WEIGHTED"
 
 
 @row("negative-weights")
 def _():
-    weight = [2, -1, 3]
-    taken = 0
-    needed = {"fbeta_score": {"beta": 1}, "top_k_accuracy_score": {"k": 1}}
-    for name in CLASS_METRICS:
-        ours, theirs = both(name, ONES, [1, 0, 0], sample_weight=weight, **needed.get(name, {}))
-        assert refused(ours) and "sample_weight must be finite and not negative" in str(ours)
-        taken += computed(theirs)
-    for name in SCORE_METRICS:
-        ours, theirs = both(name, ONES, HALVES, sample_weight=weight, **needed.get(name, {}))
-        assert refused(ours) and "sample_weight must be finite and not negative" in str(ours)
-        taken += computed(theirs)
-    for name in NUMBER_METRICS:
-        ours, theirs = both(name, HALVES, [1.0, 2.0, 3.0], sample_weight=weight)
-        assert refused(ours) and "sample_weight must be finite and not negative" in str(ours)
-        taken += computed(theirs)
-    # none of theirs minds
-    assert taken == len(CLASS_METRICS + SCORE_METRICS + NUMBER_METRICS)
+    for name, (y_true, values, options) in WEIGHTED.items():
+        ours, theirs = both(name, y_true, values, sample_weight=[2, -1, 3], **options)
+        assert refused(ours) and "sample_weight must be finite and not negative" in str(ours), name
+        assert computed(theirs), name
     assert both("accuracy_score", ONES, [1, 0, 0], sample_weight=[1, -1, 1])[1] == 2.0
 
 
