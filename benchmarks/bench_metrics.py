@@ -343,3 +343,65 @@ def bench_thresholds(bench, peers):
             "expected_calibration_error",
             lambda y_true=y_true, y_score=y_score: metrics.expected_calibration_error(y_true, y_score),
         )
+
+
+def delong_by_midranks(y_true, *scores):
+    """[(area, standard error), ...] of each score, and of a difference, by midranks (Sun & Xu 2014)."""
+    from scipy.stats import rankdata
+
+    positive = y_true == 1
+    n_positive, n_negative = np.count_nonzero(positive), np.count_nonzero(~positive)
+    v, w = [], []
+    for score in scores:
+        ranks = rankdata(score)
+        v.append((ranks[positive] - rankdata(score[positive])) / n_negative)
+        w.append(1.0 - (ranks[~positive] - rankdata(score[~positive])) / n_positive)
+    if len(scores) == 2:
+        v.append(v[0] - v[1])
+        w.append(w[0] - w[1])
+    return [
+        (above.mean(), np.sqrt(above.var(ddof=1) / n_positive + below.var(ddof=1) / n_negative))
+        for above, below in zip(v, w, strict=True)
+    ]
+
+
+def bench_intervals(bench, peers):
+    table = bench.table(f"intervals of ROC-AUC, {N_ROWS:,} rows, 10 % positive")
+    for dtype in (np.float32, np.float64):
+        y_true, y_score = ranked(N_ROWS, dtype)
+        other = (y_score + np.random.default_rng(4).random(N_ROWS)).astype(dtype)
+
+        def one(y_true=y_true, y_score=y_score):
+            return metrics.roc_auc_interval(y_true, y_score)
+
+        def midranks(y_true=y_true, y_score=y_score):
+            return delong_by_midranks(y_true, y_score)
+
+        def two(y_true=y_true, y_score=y_score, other=other):
+            return metrics.roc_auc_test(y_true, y_score, other)
+
+        def midranks_of_two(y_true=y_true, y_score=y_score, other=other):
+            return delong_by_midranks(y_true, y_score, other)
+
+        for name, ours, theirs in (("roc_auc_interval", one, midranks), ("roc_auc_test", two, midranks_of_two)):
+            contestants = peers.scipy("NumPy and scipy midranks", theirs)
+            if contestants:
+                found = ours()
+                agree((found[0], found.standard_error), theirs()[-1], 1e-9)
+            table.row(f"{name}, {np.dtype(dtype).name}", ours, contestants)
+    table = bench.table("intervals of 1,000 proportions")
+    trials = np.arange(1, 1001) * 1000
+    for method, peer in (("wilson", None), ("clopper-pearson", clopper_pearson_by_scipy)):
+        def proportions(method=method):
+            return metrics.proportion_interval(trials // 3, trials, method=method)
+
+        contestants = peers.scipy("scipy", lambda peer=peer: peer(trials // 3, trials)) if peer else []
+        if contestants:
+            agree(proportions()[1:], contestants[0].call(), 1e-9)
+        table.row(method, proportions, contestants)
+
+
+def clopper_pearson_by_scipy(x, n):
+    from scipy.special import betaincinv
+
+    return betaincinv(x, n - x + 1, 0.025), betaincinv(x + 1, n - x, 0.975)

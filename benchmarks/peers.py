@@ -73,6 +73,10 @@ class Peers:
             return []
         return self._each("scikit-learn", prepare(), self._set_all_threads)
 
+    def scipy(self, name, call):
+        """A way that needs scipy, if installed; it has no threads."""
+        return self.alone(name, call) if installed("scipy") else []
+
     # ---- threads ----
 
     def _each(self, name, call, set_threads):

@@ -20,6 +20,7 @@ from fasttrain.metrics.classification import (
     precision_score,
     recall_score,
 )
+from fasttrain.metrics.intervals import proportion_interval, roc_auc_interval, roc_auc_test
 from fasttrain.metrics.probability import brier_score_loss, hinge_loss, log_loss, top_k_accuracy_score
 from fasttrain.metrics.ranking import (
     auc,
@@ -104,9 +105,12 @@ __all__ = [
     "precision_recall_curve",
     "precision_recall_fscore_support",
     "precision_score",
+    "proportion_interval",
     "r2_score",
     "recall_score",
+    "roc_auc_interval",
     "roc_auc_score",
+    "roc_auc_test",
     "roc_curve",
     "root_mean_squared_error",
     "root_mean_squared_log_error",
