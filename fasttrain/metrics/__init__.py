@@ -1,5 +1,6 @@
 """How good predictions are, by scikit-learn's names."""
 
+from fasttrain.metrics import detection
 from fasttrain.metrics.agreement import (
     balanced_accuracy_score,
     class_likelihood_ratios,
@@ -19,6 +20,7 @@ from fasttrain.metrics.classification import (
     precision_score,
     recall_score,
 )
+from fasttrain.metrics.detection import box_iou
 from fasttrain.metrics.probability import brier_score_loss, hinge_loss, log_loss, top_k_accuracy_score
 from fasttrain.metrics.ranking import (
     auc,
@@ -54,6 +56,7 @@ __all__ = [
     "auc",
     "average_precision_score",
     "balanced_accuracy_score",
+    "box_iou",
     "brier_score_loss",
     "class_likelihood_ratios",
     "classification_report",
@@ -63,6 +66,7 @@ __all__ = [
     "d2_pinball_score",
     "d2_tweedie_score",
     "det_curve",
+    "detection",
     "explained_variance_score",
     "f1_score",
     "fbeta_score",
