@@ -35,6 +35,7 @@ from fasttrain.kernels.runtime cimport (
     ft_crew_start,
     ft_crew_take,
     ft_crew_wait,
+    table,
     threads_for,
 )
 
@@ -72,7 +73,7 @@ ctypedef struct Boxes:
     bint is_double, is_xywh
 
 
-# A box as the arithmetic takes it, in double: corners and area.
+# A box as the arithmetic takes it, in double: corners and area, which C reads as (5,).
 ctypedef struct Box:
     double left, top, right, bottom, area
 
@@ -96,19 +97,9 @@ cdef inline Box _box(const Boxes* boxes, Py_ssize_t index) noexcept nogil:
     return box
 
 
-cdef inline double _overlap(
-    double left_a, double top_a, double right_a, double bottom_a, double area_a,
-    double left_b, double top_b, double right_b, double bottom_b, double area_b, bint crowd,
-) noexcept nogil:
-    cdef double width = (right_a if right_a < right_b else right_b) - (left_a if left_a > left_b else left_b)
-    cdef double height = (bottom_a if bottom_a < bottom_b else bottom_b) - (top_a if top_a > top_b else top_b)
-    cdef double intersection, union
-    width = width if width > 0.0 else 0.0
-    height = height if height > 0.0 else 0.0
-    intersection = width * height
-    union = area_a if crowd else area_a + area_b - intersection
-    # where rounding leaves no union around an intersection, the boxes are one
-    return (intersection / union if union > 0.0 else 1.0) if intersection > 0.0 else 0.0
+cdef inline void _put(Box box, double* columns, Py_ssize_t stride) noexcept nogil:
+    columns[0], columns[stride], columns[2 * stride] = box.left, box.top, box.right
+    columns[3 * stride], columns[4 * stride] = box.bottom, box.area
 
 
 cdef Py_ssize_t _first_bad_box(const Boxes* boxes) noexcept nogil:
@@ -161,35 +152,22 @@ ctypedef struct Overlap:
 
 cdef void _overlap_piece(const Overlap* s, Py_ssize_t piece) noexcept nogil:
     cdef Py_ssize_t begin = piece * s.piece_boxes, end = min(s.a.size, begin + s.piece_boxes)
-    cdef Py_ssize_t tile, size, i, j, k
-    cdef double left[_TILE_BOXES]
-    cdef double top[_TILE_BOXES]
-    cdef double right[_TILE_BOXES]
-    cdef double bottom[_TILE_BOXES]
-    cdef double area[_TILE_BOXES]
-    cdef double* out
+    cdef Py_ssize_t begin_b, size, i, j, tile
+    cdef double columns[5 * _TILE_BOXES]
+    cdef double crowd[_TILE_BOXES]
     cdef Box box
-    for k in range((s.b.size + _TILE_BOXES - 1) // _TILE_BOXES):
-        tile = k * _TILE_BOXES
-        size = min(s.b.size - tile, <Py_ssize_t> _TILE_BOXES)
+    for tile in range((s.b.size + _TILE_BOXES - 1) // _TILE_BOXES):
+        begin_b = tile * _TILE_BOXES
+        size = min(s.b.size - begin_b, <Py_ssize_t> _TILE_BOXES)
         for j in range(size):
-            box = _box(&s.b, tile + j)
-            left[j], top[j], right[j], bottom[j], area[j] = box.left, box.top, box.right, box.bottom, box.area
+            _put(_box(&s.b, begin_b + j), columns + j, _TILE_BOXES)
+            crowd[j] = s.crowd != NULL and s.crowd[begin_b + j] != 0
         for i in range(begin, end):
             box = _box(&s.a, i)
-            out = s.out + i * s.b.size + tile
-            if s.crowd == NULL:
-                for j in range(size):
-                    out[j] = _overlap(
-                        box.left, box.top, box.right, box.bottom, box.area,
-                        left[j], top[j], right[j], bottom[j], area[j], False,
-                    )
-            else:
-                for j in range(size):
-                    out[j] = _overlap(
-                        box.left, box.top, box.right, box.bottom, box.area,
-                        left[j], top[j], right[j], bottom[j], area[j], s.crowd[tile + j],
-                    )
+            table.box_overlaps(
+                size, <const double*> &box, columns, _TILE_BOXES, NULL if s.crowd == NULL else crowd,
+                s.out + i * s.b.size + begin_b,
+            )
 
 
 cdef void _overlap_member(const Overlap* s, ft_crew* crew) noexcept nogil:
@@ -434,17 +412,18 @@ cdef void _match(const Evaluation* s, const Group* group, char* scratch) noexcep
     cdef Py_ssize_t n_true = group.true_end - group.true_begin, n_pred = group.pred_end - group.pred_begin
     cdef Py_ssize_t n_kept = min(n_pred, <Py_ssize_t> s.most), i, j, g, a, t, n_near, best, row
     cdef Scored* rows = s.sorted + group.pred_begin
-    cdef Box* boxes = <Box*> scratch                    # (n_true,)
-    cdef double* near = <double*> (boxes + n_true)      # overlaps of the prediction at hand
+    cdef double* columns = <double*> scratch            # (5, n_true), the truths' boxes
+    cdef double* crowd = columns + 5 * n_true           # (n_true,)
+    cdef double* overlaps = crowd + n_true              # (n_true,), of the prediction at hand
+    cdef double* near = overlaps + n_true               # those that may match
     cdef int64_t* near_true = <int64_t*> (near + n_true)    # and the truths they are with
-    cdef uint8_t* crowd = <uint8_t*> (near_true + n_true)   # (n_true,)
-    cdef uint8_t* ignored = crowd + n_true              # (n_ranges, n_true)
+    cdef uint8_t* ignored = <uint8_t*> (near_true + n_true)     # (n_ranges, n_true)
     cdef uint8_t* taken = ignored + s.n_ranges * n_true     # (n_ranges, n_thresholds, n_true)
     cdef uint8_t* states
     cdef uint8_t* taken_at
-    cdef double overlap, threshold
-    cdef Box box, one
-    cdef bint outside
+    cdef double threshold
+    cdef Box box
+    cdef bint outside, any_crowd = False
     for i in range(n_pred):
         row = s.pred.order[group.pred_begin + i]
         rows[i].score = _real(s.scores, s.scores_are_double, row)
@@ -455,22 +434,22 @@ cdef void _match(const Evaluation* s, const Group* group, char* scratch) noexcep
         s.ranks[group.pred_begin + i] = i
     for g in range(n_true):
         row = s.true.order[group.true_begin + g]
-        boxes[g] = _box(&s.true.boxes, row)
+        box = _box(&s.true.boxes, row)
+        _put(box, columns + g, n_true)
         crowd[g] = s.crowd != NULL and s.crowd[row] != 0
+        any_crowd = any_crowd or crowd[g] != 0.0
         for a in range(s.n_ranges):
-            ignored[a * n_true + g] = _is_ignored(s, row, _true_area(s, row, boxes[g].area), a)
+            ignored[a * n_true + g] = _is_ignored(s, row, _true_area(s, row, box.area), a)
     memset(taken, 0, s.n_ranges * s.n_thresholds * n_true)
     for i in range(n_kept):
         box = _box(&s.pred.boxes, rows[i].position)
+        table.box_overlaps(
+            n_true, <const double*> &box, columns, n_true, crowd if any_crowd else NULL, overlaps
+        )
         n_near = 0
         for g in range(n_true):
-            one = boxes[g]
-            overlap = _overlap(
-                box.left, box.top, box.right, box.bottom, box.area,
-                one.left, one.top, one.right, one.bottom, one.area, crowd[g],
-            )
-            if overlap >= s.lowest:
-                near[n_near] = overlap
+            if overlaps[g] >= s.lowest:
+                near[n_near] = overlaps[g]
                 near_true[n_near] = g
                 n_near += 1
         for a in range(s.n_ranges):
@@ -491,7 +470,7 @@ cdef void _match(const Evaluation* s, const Group* group, char* scratch) noexcep
                 if best < 0:
                     for j in range(n_near):
                         g = near_true[j]
-                        if near[j] >= threshold and ignored[a * n_true + g] and (crowd[g] or not taken_at[g]):
+                        if near[j] >= threshold and ignored[a * n_true + g] and (crowd[g] != 0.0 or not taken_at[g]):
                             threshold, best = near[j], g
                 if best < 0:
                     states[t] = _IGNORED if outside else _MISS
@@ -810,9 +789,8 @@ cdef int _evaluate(_Call call, int threads) except -1:
     s.merged = <Scored*> cnp.PyArray_DATA(call.keep(np.empty((n_pred, 2))))
     s.n_kept = <int64_t*> cnp.PyArray_DATA(call.keep(np.empty(s.n_classes, dtype=np.int64)))
     s.n_group_pieces = (s.n_groups + _PIECE_GROUPS - 1) // _PIECE_GROUPS
-    matching = s.most_true * (
-        <Py_ssize_t> sizeof(Box) + 17 + s.n_ranges * (1 + s.n_thresholds)
-    )
+    # the scratch memory of _match for each truth of a group, and of _count
+    matching = s.most_true * (9 * 8 + s.n_ranges * (1 + s.n_thresholds))
     counting = s.n_thresholds * (16 + 8 * s.most_class_true)
     s.thread_bytes = (max(matching, counting) + 2 * _GAP_BYTES) // _GAP_BYTES * _GAP_BYTES
     s.scratch = <char*> cnp.PyArray_DATA(call.keep(np.empty(threads * s.thread_bytes // 8)))
