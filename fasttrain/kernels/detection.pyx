@@ -381,7 +381,7 @@ cdef void _sort(Scored* rows, Scored* other, Py_ssize_t size) noexcept nogil:
 
 
 cdef Py_ssize_t _find_groups(Evaluation* s) noexcept nogil:
-    """The groups in their order; with NULL for them, only their number."""
+    """The groups in their order; their number."""
     cdef Py_ssize_t k, i, j, end_i, end_j, n = 0
     cdef int64_t image, true_image, pred_image
     cdef Group group
@@ -401,8 +401,7 @@ cdef Py_ssize_t _find_groups(Evaluation* s) noexcept nogil:
                 j += 1
             group.true_end, group.pred_end = i, j
             s.most_true = max(s.most_true, <Py_ssize_t> (group.true_end - group.true_begin))
-            if s.groups != NULL:
-                s.groups[n] = group
+            s.groups[n] = group
             n += 1
     return n
 
@@ -779,10 +778,10 @@ cdef int _evaluate(_Call call, int threads) except -1:
     cdef Evaluation* s = &call.s
     cdef Py_ssize_t n_pred = s.pred.boxes.size, matching, counting
     cdef ft_crew crew
-    s.groups = NULL
+    # a group has a truth or a prediction; memory that is not written costs nothing
+    s.groups = <Group*> cnp.PyArray_DATA(call.keep(np.empty((s.true.boxes.size + n_pred, 4), dtype=np.int64)))
     with nogil:
         s.n_groups = _find_groups(s)
-    s.groups = <Group*> cnp.PyArray_DATA(call.keep(np.empty((s.n_groups, 4), dtype=np.int64)))
     s.ranks = <int64_t*> cnp.PyArray_DATA(call.keep(np.empty(n_pred, dtype=np.int64)))
     s.states = <uint8_t*> cnp.PyArray_DATA(call.keep(np.empty(s.n_ranges * n_pred * s.n_thresholds, dtype=np.uint8)))
     s.sorted = <Scored*> cnp.PyArray_DATA(call.keep(np.empty((n_pred, 2))))
@@ -796,7 +795,6 @@ cdef int _evaluate(_Call call, int threads) except -1:
     s.scratch = <char*> cnp.PyArray_DATA(call.keep(np.empty(threads * s.thread_bytes // 8)))
     ft_crew_start(&crew, threads)
     with nogil:
-        _find_groups(s)
         if threads == 1:
             _evaluation_member(s, &crew)
         else:

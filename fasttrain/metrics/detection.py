@@ -178,8 +178,9 @@ class Evaluation:
 
     def _threshold(self, iou: float) -> int | None:
         """The place of a threshold, which may be off by rounding."""
-        near = np.flatnonzero(np.isclose(self.iou_thresholds, iou, rtol=0.0, atol=1e-9))
-        return int(near[0]) if len(near) else None
+        distance = np.abs(self.iou_thresholds - iou)
+        place = int(distance.argmin())
+        return place if distance[place] < 1e-9 else None
 
     def _mean(
         self, values: _Array, iou: float | None, area: str | None, max_detections: int | None, average: _Average
