@@ -350,6 +350,24 @@ def test_labels_and_images_of_other_kinds(coco):
     np.testing.assert_array_equal(evaluate({**coco, **high}, box_format="xywh").precision, expected.precision)
 
 
+def test_labels_of_truths_and_predictions_may_differ_in_dtype():
+    boxes, scores = [SQUARE, [20, 20, 30, 30], [40, 40, 50, 50]], [0.9, 0.8, 0.7]
+    far = 2**60
+    for true, pred in (
+        (np.array([-1, 0, far]), np.array([far, 0, 7], dtype=np.uint64)),
+        (np.array([0, 1, 1], dtype=bool), np.array([1, 1, 0], dtype=np.int8)),
+        (np.array([1.0, 2.0, 3.0]), np.array([3, 2, 1])),
+        (np.array(["a", "bcd", "e"]), np.array(["e", "bcd", "longer"], dtype=object)),
+    ):
+        evaluation = detection.evaluate(boxes, true, [0, 0, 0], boxes, scores, pred, [0, 0, 0])
+        classes = sorted({*true.tolist(), *pred.tolist()})
+        assert evaluation.classes.tolist() == classes
+        n_true = [true.tolist().count(label) for label in classes]
+        hits = [sum(one == label == other for one, other in zip(true, pred, strict=True)) for label in classes]
+        expected = [hit / n if n else -1.0 for hit, n in zip(hits, n_true, strict=True)]
+        assert evaluation.average_recall(average=None).tolist() == expected
+
+
 def test_boxes_and_scores_of_other_dtypes_and_layouts():
     data = crowded(np.random.default_rng(7), 200, 300)
     expected = evaluate(data)
