@@ -4,6 +4,7 @@ Each function works in place or into ``out=``, releases the GIL, takes ``n_threa
 threads, and never copies or converts an array silently.  Each has a twin of the same name and signature
 in :mod:`fasttrain.reference`, in plain NumPy.
 """
+from fasttrain.kernels.detection import box_iou, detection_precision_recall
 from fasttrain.kernels.linalg import dense_backward, dense_forward, matmul
 from fasttrain.kernels.linear import linear_value_and_grad
 from fasttrain.kernels.losses import (
@@ -41,12 +42,14 @@ __all__ = [
     "available_cpu_levels",
     "bce_value_and_grad",
     "binary_probability_loss",
+    "box_iou",
     "class_probability_loss",
     "confusion_matrix",
     "cpu_level",
     "cross_entropy_value_and_grad",
     "dense_backward",
     "dense_forward",
+    "detection_precision_recall",
     "erf",
     "erfc",
     "exp",

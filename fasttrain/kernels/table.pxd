@@ -241,6 +241,8 @@ cdef extern from "simd/table.h" nogil:
                                         int64_t first_label, Py_ssize_t n_classes, int weight_is_double,
                                         const void* sample_weight,
                                         double* sums, double* scratch) noexcept nogil
+        void (*box_overlaps)(Py_ssize_t n, const double* box, const double* boxes, Py_ssize_t stride,
+                             const double* crowd, double* out) noexcept nogil
         Py_ssize_t (*binary_probability_loss)(Py_ssize_t n, int squared, int label_type, const void* y_true,
                                               int64_t negative, int64_t positive, int is_double,
                                               const void* y_proba, double eps, int weight_is_double,

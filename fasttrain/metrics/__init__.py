@@ -1,5 +1,6 @@
 """How good predictions are, by scikit-learn's names."""
 
+from fasttrain.metrics import detection
 from fasttrain.metrics.agreement import (
     balanced_accuracy_score,
     class_likelihood_ratios,
@@ -20,6 +21,7 @@ from fasttrain.metrics.classification import (
     precision_score,
     recall_score,
 )
+from fasttrain.metrics.detection import box_iou
 from fasttrain.metrics.intervals import proportion_interval, roc_auc_interval, roc_auc_test
 from fasttrain.metrics.probability import brier_score_loss, hinge_loss, log_loss, top_k_accuracy_score
 from fasttrain.metrics.ranking import (
@@ -65,6 +67,7 @@ __all__ = [
     "average_precision_score",
     "balanced_accuracy_score",
     "best_threshold",
+    "box_iou",
     "brier_score_loss",
     "calibration_curve",
     "class_likelihood_ratios",
@@ -78,6 +81,7 @@ __all__ = [
     "dcg_score",
     "det_curve",
     "expected_calibration_error",
+    "detection",
     "explained_variance_score",
     "f1_score",
     "fbeta_score",

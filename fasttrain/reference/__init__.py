@@ -1,5 +1,6 @@
 """The kernels in plain NumPy: the specification that tests and benchmarks compare with."""
 
+from fasttrain.reference.detection import box_iou, detection_precision_recall
 from fasttrain.reference.linalg import dense_backward, dense_forward, matmul
 from fasttrain.reference.linear import linear_value_and_grad
 from fasttrain.reference.losses import (
@@ -35,11 +36,13 @@ __all__ = [
     "all_finite",
     "bce_value_and_grad",
     "binary_probability_loss",
+    "box_iou",
     "class_probability_loss",
     "confusion_matrix",
     "cross_entropy_value_and_grad",
     "dense_backward",
     "dense_forward",
+    "detection_precision_recall",
     "erf",
     "erfc",
     "exp",

@@ -390,6 +390,48 @@ entry("ranking_scores", dtypes=LABEL_DTYPES)(draw_ranking)
 entry("ranking_curve", exact=True, dtypes=LABEL_DTYPES)(draw_ranking)
 
 
+def some_boxes(rng, dtype, n):
+    """Left, top and sizes, which may be 0; as corners they are boxes too."""
+    corner, size = quarters(rng, dtype, n, 2, low=-2, high=0), quarters(rng, dtype, n, 2, low=0, high=2)
+    return np.concatenate([corner, size], axis=1)
+
+
+@entry("box_iou", exact=True)
+def draw_box_iou(draw, rng, dtype):
+    n_a, n_b = draw(sizes), draw(sizes)
+    return {
+        "boxes_a": some_boxes(rng, dtype, n_a),
+        "boxes_b": some_boxes(rng, draw(st.sampled_from([np.float32, np.float64])), n_b),
+        "crowd": maybe(draw, rng.random(n_b) < 0.3),
+        "box_format": draw(st.sampled_from(["xyxy", "xywh"])),
+    }
+
+
+@entry("detection_precision_recall", exact=True)
+def draw_detection(draw, rng, dtype):
+    n_true, n_pred = draw(sizes), draw(sizes)
+    n_classes, n_images = draw(st.integers(1, 3)), max(1, min(3, n_true + n_pred))
+    other = draw(st.sampled_from([np.float32, np.float64]))
+    return {
+        "true_boxes": some_boxes(rng, dtype, n_true),
+        "true_classes": rng.integers(0, n_classes, n_true),
+        "true_images": rng.integers(0, n_images, n_true),
+        "pred_boxes": some_boxes(rng, other, n_pred),
+        "pred_scores": quarters(rng, dtype, n_pred, low=-1, high=1),
+        "pred_classes": rng.integers(0, n_classes, n_pred),
+        "pred_images": rng.integers(0, n_images, n_pred),
+        "iou_thresholds": np.array([0.25, 0.5, 1.0][: draw(st.integers(0, 3))]),
+        "recall_points": np.array([0.5, 0.0, 1.0][: draw(st.integers(0, 3))]),
+        "area_ranges": np.array([[0.0, 9.0], [0.25, 1.0]][: draw(st.integers(1, 2))]),
+        "max_detections": np.array([2, 100])[: draw(st.integers(0, 2))],
+        "n_classes": n_classes,
+        "crowd": maybe(draw, rng.random(n_true) < 0.3),
+        "ignore": maybe(draw, rng.random(n_true) < 0.3),
+        "areas": maybe(draw, quarters(rng, other, n_true, low=0)),
+        "box_format": draw(st.sampled_from(["xyxy", "xywh"])),
+    }
+
+
 @entry("sgd_update", in_place=("param", "momentum_buffer"), exact=True)
 def draw_sgd(draw, rng, dtype):
     shape = draw(st.one_of(st.just(()), st.tuples(sizes), st.tuples(sizes, sizes)))

@@ -12,6 +12,7 @@
 #include "kernels.h"
 #include "real_end.h"
 #include "counts.h"
+#include "detection.h"
 #include "probability.h"
 #include "regression.h"
 #include "real_f32.h"
@@ -52,6 +53,7 @@ static const ft_table ft_this_level = {
     .f64 = FT_OPS(f64),
     .confusion_counts = ft_confusion_counts,
     .confusion_weights = ft_confusion_weights,
+    .box_overlaps = ft_box_overlaps,
     .binary_probability_loss = ft_binary_probability_loss,
     .class_probability_loss = ft_class_probability_loss,
     .widen = ft_widen,

@@ -254,6 +254,11 @@ typedef struct {
                                    const void *y_pred, int64_t first_label, ptrdiff_t n_classes,
                                    int weight_is_double, const void *sample_weight, double *sums,
                                    double *scratch);
+    /* ---- detection.h: out (n,) = intersection over union of a box with each of boxes, 0 where they do not meet;
+       where crowd is not 0, over the area of the box.  box (5,) and the columns of boxes (5, n), which are `stride`
+       apart: left, top, right, bottom, area.  crowd (n,) or NULL. ---- */
+    void (*box_overlaps)(ptrdiff_t n, const double *box, const double *boxes, ptrdiff_t stride,
+                         const double *crowd, double *out);
     /* ---- probability.h: y_proba and sample_weight (n,) or NULL are double or float; each returns the first
        row with a bad label, a probability out of [0, 1], or a weight that is negative or not finite, or -1.
        The loss is -log(q), q the probability of what happened held within [eps, 1 - eps], or squared. ---- */
