@@ -228,19 +228,23 @@ cdef void _descend(
     Descent* d, Py_ssize_t n, Py_ssize_t stride, const uint32_t* counts, const uint8_t* flags
 ) noexcept nogil:
     cdef Py_ssize_t place, i
-    cdef uint64_t count, ones
+    cdef uint64_t count, ones, tp = d.tp, fp = d.fp, last_tp = d.last_tp, last_fp = d.last_fp, one = 1
+    cdef uint64_t half_pairs = d.half_pairs
+    cdef double precisions = d.precisions
     for place in range(n):
         i = place * stride
         count = counts[i]
         ones = count & (0 - <uint64_t> (flags[i] & FT_BOOTSTRAP_POSITIVE))
-        d.tp += ones
-        d.fp += count - ones
+        tp += ones
+        fp += count - ones
         if flags[i] & FT_BOOTSTRAP_LAST:
-            d.half_pairs += (d.fp - d.last_fp) * (d.tp + d.last_tp)
-            d.last_fp = d.fp
-            if d.tp != d.last_tp:
-                d.precisions += <double> (d.tp - d.last_tp) * (<double> d.tp / <double> (d.tp + d.fp))
-                d.last_tp = d.tp
+            # where nothing was drawn 0 is added, and nothing decided that could not be foretold
+            half_pairs += (fp - last_fp) * (tp + last_tp)
+            precisions += <double> <int64_t> (tp - last_tp) * (
+                <double> <int64_t> tp / <double> <int64_t> max(tp + fp, one)
+            )
+            last_fp, last_tp = fp, tp
+    d.tp, d.fp, d.last_tp, d.last_fp, d.half_pairs, d.precisions = tp, fp, last_tp, last_fp, half_pairs, precisions
 
 
 cdef void _descend_weighted(

@@ -8,6 +8,7 @@ from fasttrain.metrics.agreement import (
     matthews_corrcoef,
     zero_one_loss,
 )
+from fasttrain.metrics.bootstrap import BootstrapResult, bootstrap, bootstrap_difference
 from fasttrain.metrics.classification import (
     accuracy_score,
     confusion_matrix,
@@ -50,10 +51,13 @@ from fasttrain.metrics.regression import (
 from fasttrain.metrics.report import classification_report
 
 __all__ = [
+    "BootstrapResult",
     "accuracy_score",
     "auc",
     "average_precision_score",
     "balanced_accuracy_score",
+    "bootstrap",
+    "bootstrap_difference",
     "brier_score_loss",
     "class_likelihood_ratios",
     "classification_report",

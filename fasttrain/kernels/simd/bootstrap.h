@@ -116,15 +116,17 @@ static void ft_bootstrap_draw(uint64_t seed, uint32_t stream, uint32_t resample,
  * Positions of a ranking lie in a block as the elements of a matrix of FT_BOOTSTRAP_LANES columns lie in memory
  * that is read column by column: a lane has neighbouring positions, so that running sums go down the lanes and
  * never across.  The last few, fewer than there are lanes, follow in their order.
+ *
+ * A lane holds at most a quarter of the square of the number of rows drawn in it, and so fits into 32 bits up to
+ * 2^17 of them: 512 times what is expected, which a unit reaches with a probability below 1 / 512!.
  */
 static uint64_t ft_bootstrap_pairs(ptrdiff_t size, const uint32_t *counts, const uint8_t *flags, uint64_t *positives,
                                    uint64_t *negatives) {
     const ptrdiff_t depth = size / FT_BOOTSTRAP_LANES;
     uint32_t drawn[FT_BOOTSTRAP_LANES], of_label_1[FT_BOOTSTRAP_LANES], pairs[FT_BOOTSTRAP_LANES];
-    uint32_t any[FT_BOOTSTRAP_LANES];
     typedef uint8_t bytes __attribute__((vector_size(FT_LANES_f32)));
     for (int v = 0; v < FT_BOOTSTRAP_VECTORS; v++) {
-        u32v all = {0}, ones = {0}, sum = {0}, bits = {0};
+        u32v all = {0}, ones = {0}, sum = {0};
         for (ptrdiff_t i = 0; i < depth; i++) {
             const ptrdiff_t at = i * FT_BOOTSTRAP_LANES + v * FT_LANES_f32;
             u32v count;
@@ -132,7 +134,6 @@ static uint64_t ft_bootstrap_pairs(ptrdiff_t size, const uint32_t *counts, const
             memcpy(&count, counts + at, sizeof count);
             memcpy(&flag, flags + at, sizeof flag);
             const u32v label = -(__builtin_convertvector(flag, u32v) & FT_BOOTSTRAP_POSITIVE);
-            bits |= count;
             all += count;
             ones += count & label;
             sum += (count & ~label) * ones;
@@ -140,24 +141,12 @@ static uint64_t ft_bootstrap_pairs(ptrdiff_t size, const uint32_t *counts, const
         memcpy(drawn + v * FT_LANES_f32, &all, sizeof all);
         memcpy(of_label_1 + v * FT_LANES_f32, &ones, sizeof ones);
         memcpy(pairs + v * FT_LANES_f32, &sum, sizeof sum);
-        memcpy(any + v * FT_LANES_f32, &bits, sizeof bits);
     }
     uint64_t total = 0, before = *positives, label_0 = 0;
     for (int lane = 0; lane < FT_BOOTSTRAP_LANES; lane++) {
-        if ((any[lane] | drawn[lane]) < 1u << 16) {
-            /* a product of two parts of fewer than 2^16 rows fits into a lane */
-            label_0 += drawn[lane] - of_label_1[lane];
-            total += pairs[lane] + before * (drawn[lane] - of_label_1[lane]);
-            before += of_label_1[lane];
-            continue;
-        }
-        for (ptrdiff_t i = 0; i < depth; i++) {
-            const uint64_t count = counts[i * FT_BOOTSTRAP_LANES + lane];
-            const int is_1 = flags[i * FT_BOOTSTRAP_LANES + lane] & FT_BOOTSTRAP_POSITIVE;
-            total += is_1 ? 0 : count * before;
-            label_0 += is_1 ? 0 : count;
-            before += is_1 ? count : 0;
-        }
+        label_0 += drawn[lane] - of_label_1[lane];
+        total += pairs[lane] + before * (drawn[lane] - of_label_1[lane]);
+        before += of_label_1[lane];
     }
     for (ptrdiff_t i = depth * FT_BOOTSTRAP_LANES; i < size; i++) {
         const int is_1 = flags[i] & FT_BOOTSTRAP_POSITIVE;
