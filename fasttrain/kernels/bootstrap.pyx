@@ -44,7 +44,7 @@ cnp.import_array()
 
 cdef enum:
     # a thread less than this many draws costs more than it gives
-    _GRAIN_DRAWS = 1 << 15
+    _GRAIN_DRAWS = 1 << 18
 
 BLOCK = FT_BOOTSTRAP_BLOCK
 LANES = FT_BOOTSTRAP_LANES
@@ -280,7 +280,7 @@ cdef uint64_t _sum_of_positions(
     end = min(end, body)
     if begin < end:
         lane, row = begin // depth, begin % depth
-        for i in range(begin, end):
+        for _ in range(begin, end):
             total += counts[row * FT_BOOTSTRAP_LANES + lane]
             row += 1
             if row == depth:

@@ -33,6 +33,8 @@ _Floats = NDArray[np.float64]
 
 _EPSILON = float(np.finfo(np.float64).eps)
 
+_MANY_ROWS = 64
+
 _TABLES = {
     classification.accuracy_score,
     classification.precision_score,
@@ -75,9 +77,11 @@ class Rows:
         """The weight of one of the rows that each stands for."""
         return np.ones(len(self.true)) if self.weight is None else self.weight
 
-    def by_unit(self, values: _Array) -> _Floats:
+    def by_unit(self, values: _Floats) -> _Floats:
         """Sums over the rows of each unit."""
-        return values if self.unit is None else np.bincount(self.unit, values, self.n_units)
+        if self.unit is None:
+            return values
+        return np.bincount(self.unit, values, self.n_units).astype(np.float64, copy=False)
 
 
 class Metric:
@@ -105,10 +109,11 @@ class Metric:
         nan where the metric refuses a resample, or warns that it is not defined.
         """
         values = np.full(len(counts), np.nan)
-        undefined: tuple[type[Any], ...] = (UndefinedMetricWarning,)
-        peer = getattr(sys.modules.get("sklearn.exceptions"), "UndefinedMetricWarning", None)
+        undefined: tuple[type[Warning], ...] = (UndefinedMetricWarning,)
+        peer: Any = getattr(sys.modules.get("sklearn.exceptions"), "UndefinedMetricWarning", None)
         if peer is not None:
             undefined = (*undefined, peer)
+        refused: tuple[type[Exception], ...] = (ValueError, ZeroDivisionError, *undefined)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             for category in undefined:
@@ -126,7 +131,7 @@ class Metric:
                     else:
                         kept = np.repeat(np.arange(len(count)), count)
                         value = self(true[kept], pred[kept], None)
-                except (ValueError, ZeroDivisionError, *undefined):
+                except refused:
                     continue
                 values[resample] = float(value)
         return values
@@ -143,10 +148,6 @@ class Statistic:
 
     def __init__(self, metric: Metric, rows: Rows) -> None:
         self.metric, self.rows = metric, rows
-
-    @property
-    def needs_counts(self) -> bool:
-        return self.terms is None and self.descent is None and self.table is None
 
     def of_sums(self, sums: _Floats) -> _Floats:
         """The values of resamples from what was added up over each."""
@@ -215,7 +216,7 @@ def _share_explained(total: _Floats, squares: _Floats, first: _Floats, second: _
 
 
 def _regression_terms(
-    name: str, options: dict[str, Any], true: _Array, pred: _Array, weight: _Floats
+    name: str, options: dict[str, Any], true: _Array, pred: _Array
 ) -> tuple[list[_Floats], Callable[..., _Floats]] | None:
     """The terms of each row; None if the options or the data need the metric itself."""
     if true.ndim != 1 or pred.ndim != 1 or true.dtype.kind not in "biuf" or pred.dtype.kind not in "biuf":
@@ -240,9 +241,11 @@ def _regression_terms(
     if name == "mean_gamma_deviance":
         return [2.0 * (np.log(p / t) + t / p - 1.0)], _mean
     if name == "r2_score":
-        if len(t) < 2:
+        # the moments must not be large beside their difference: about the middle, an outlier that is not drawn does
+        # not matter, and of many rows hardly ever only equal ones are drawn
+        if len(t) < _MANY_ROWS:
             return None
-        centred = t - np.average(t, weights=weight)
+        centred = t - np.median(t)
         return [(t - p) ** 2, centred, centred**2], _share_explained
     return None
 
@@ -371,7 +374,8 @@ class RankingScore(Statistic):
         ones, zeros = np.add.reduceat(mass * positive, starts), np.add.reduceat(mass * ~positive, starts)
         before = np.cumsum(ones) - ones
         before -= before[np.maximum.accumulate(np.where(first_of_unit[starts], np.arange(len(starts)), 0))]
-        return np.bincount(of_row[starts], zeros * (before + ones / 2), self.rows.n_units)
+        pairs = np.bincount(of_row[starts], zeros * (before + ones / 2), self.rows.n_units)
+        return pairs.astype(np.float64, copy=False)
 
     def _precision_without_each(self, ones: _Floats, zeros: _Floats) -> _Floats:
         """A row changes the precisions at its own score and at those below."""
@@ -497,7 +501,7 @@ def statistic(metric: Metric, rows: Rows, descents: list[Descent]) -> Statistic:
             descents.append(Descent(rows, positive))
             return RankingScore(metric, rows, descents[-1], precision)
     elif getattr(regression, name, None) is function:
-        found = _regression_terms(name, options, true, pred, rows.mass)
+        found = _regression_terms(name, options, true, pred)
         if found is not None:
             return Means(metric, rows, *found)
     elif function in (probability.log_loss, probability.brier_score_loss):

@@ -244,15 +244,15 @@ def _bootstrap(
     difference: bool,
 ) -> list[Any]:
     metrics = _metrics(metric)
-    if not isinstance(n_resamples, numbers.Integral) or isinstance(n_resamples, bool) or not 0 < n_resamples < 2**28:
+    if not _is_integer(n_resamples) or not 0 < n_resamples < 2**28:
         raise InvalidParameterError(f"n_resamples must be an integer of at least 1, got {n_resamples!r}")
-    if not isinstance(confidence, numbers.Real) or not 0 < confidence < 1:
+    if not isinstance(confidence, numbers.Real) or not 0 < float(confidence) < 1:
         raise InvalidParameterError(f"confidence must be above 0 and below 1, got {confidence!r}")
     check_choice(method, "method", ("percentile", "bca"))
     check_choice(resampling, "resampling", ("multinomial", "poisson"))
     if seed is None:
         seed = int.from_bytes(os.urandom(8))
-    elif not isinstance(seed, numbers.Integral) or isinstance(seed, bool) or not 0 <= seed < 2**64:
+    elif not _is_integer(seed) or not 0 <= seed < 2**64:
         raise InvalidParameterError(f"seed must be an integer from 0 to 2**64 - 1 or None, got {seed!r}")
     for value, name in [(y_true, "y_true"), *named_preds]:
         check_array_like(value, name)
@@ -268,7 +268,7 @@ def _bootstrap(
     # what is wrong with the data, the metric says
     values = [[_value(one, true, pred, weight) for one in metrics] for pred in preds]
     resamples = _Resamples(true, preds, weight, strata, group, int(n_resamples), int(seed), resampling == "poisson")
-    replicates, without = resamples.of([one for one in metrics], jackknife=method == "bca")
+    replicates, without = resamples.of(metrics, jackknife=method == "bca")
     results = []
     for i in range(len(metrics)):
         value, replicate = values[0][i], replicates[0][i]
@@ -282,6 +282,10 @@ def _bootstrap(
     if isinstance(metric, (list, tuple)):
         return [type(metric)(results)]
     return results
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def _metrics(metric: Any) -> list[Metric]:
@@ -322,8 +326,8 @@ def _labels(value: Any, name: str, n_rows: int) -> _Array:
         raise ValueError(f"{name} must have shape ({n_rows},), got {array.shape}")
     if array.dtype.kind == "f" and np.isnan(array).any():
         raise ValueError(f"{name} must not hold NaN")
-    distinct, codes = np.unique(array, return_inverse=True)
-    return codes.reshape(-1)
+    codes: _Array = np.unique(array, return_inverse=True)[1].reshape(-1)
+    return codes
 
 
 def _strata(stratify: Any, true: _Array) -> _Array | None:
@@ -387,65 +391,56 @@ class _Resamples:
         descents: list[Descent] = []
         statistics = [[statistic(metric, rows, descents) for metric in metrics] for rows in self.rows]
         every = [one for of_pred in statistics for one in of_pred]
-        found = dict(zip(map(id, every), self._of_cells(every) if self.starts is not None else self._of_rows(every, descents), strict=True))
-        replicates = [[found[id(one)] for one in of_pred] for of_pred in statistics]
-        return replicates, [[one.without_each() for one in of_pred] for of_pred in statistics] if jackknife else None
+        values = self._of_rows(every, descents) if self.starts is None else self._of_cells(every, self.starts)
+        replicates = [values[i : i + len(metrics)] for i in range(0, len(values), len(metrics))]
+        if not jackknife:
+            return replicates, None
+        return replicates, [[one.without_each() for one in of_pred] for of_pred in statistics]
 
-    def _of_cells(self, statistics: list[Statistic]) -> list[_Floats]:
+    def _of_cells(self, statistics: list[Statistic], starts: _Array) -> list[_Floats]:
         parts: list[list[_Floats]] = [[] for _ in statistics]
         for first, n in self._pieces(len(self.sizes)):
-            counts = cell_counts(self.sizes, self.starts, n, first=first, **self.drawn)
+            counts = cell_counts(self.sizes, starts, n, first=first, **self.drawn)
             for one, values in zip(statistics, parts, strict=True):
                 values.append(one.of_counts(counts))
         return [np.concatenate(values) for values in parts]
 
     def _of_rows(self, statistics: list[Statistic], descents: list[Descent]) -> list[_Floats]:
-        rows = self.rows[0]
-        summed = [one for one in statistics if not one.needs_counts]
+        unit = self.rows[0].unit
         # where a ranking is all that is asked for, its places are the units
-        own_units = (
-            len(descents) == 1 and rows.unit is None and all(one.descent is not None for one in statistics)
-        )
-        unit = rows.unit
-        n_terms, terms = 0, []
+        own_units = len(descents) == 1 and unit is None and all(one.descent is not None for one in statistics)
         rankings = [
-            descent.in_memory(own_units, any(one.descent is descent and one.precision for one in summed))
+            descent.in_memory(own_units, any(one.descent is descent and one.precision for one in statistics))
             for descent in descents
         ]
-        tables, place = [], {}
-        for one in summed:
-            if one.terms is not None:
-                place[id(one)] = slice(n_terms, n_terms + len(one.terms))
-                n_terms += len(one.terms)
-                terms.append(one.terms)
-            elif one.table is not None:
-                place[id(one)] = len(tables)
-                tables.append((*one.table, unit, one.rows.weight))
+        terms = [one.terms for one in statistics if one.terms is not None]
+        tables = [(*one.table, unit, one.rows.weight) for one in statistics if one.table is not None]
         found: dict[int, _Floats] = {}
-        if summed:
+        if terms or rankings or tables:
             sums, scores, counted = resample_sums(
                 self.sizes, self.n_resamples, terms=np.concatenate(terms) if terms else None, rankings=rankings,
                 tables=tables, **self.drawn,
             )  # fmt: skip
-            for one in summed:
+            n_terms = n_tables = 0
+            for i, one in enumerate(statistics):
                 if one.terms is not None:
-                    found[id(one)] = one.of_sums(sums[:, place[id(one)]])
+                    found[i] = one.of_sums(sums[:, n_terms : n_terms + len(one.terms)])
+                    n_terms += len(one.terms)
+                elif one.table is not None:
+                    found[i] = one.of_sums(counted[n_tables])
+                    n_tables += 1
                 elif one.descent is not None:
-                    number = next(i for i, descent in enumerate(descents) if descent is one.descent)
-                    found[id(one)] = one.of_sums(scores[:, number])
-                else:
-                    found[id(one)] = one.of_sums(counted[place[id(one)]])
-        others = [one for one in statistics if one.needs_counts]
-        parts: dict[int, list[_Floats]] = {id(one): [] for one in others}
-        if others:
-            for first, n in self._pieces(max(rows.n_units, len(rows.true))):
+                    number = next(j for j, descent in enumerate(descents) if descent is one.descent)
+                    found[i] = one.of_sums(scores[:, number])
+        parts: dict[int, list[_Floats]] = {i: [] for i in range(len(statistics)) if i not in found}
+        if parts:
+            n_rows = len(self.rows[0].true)
+            for first, n in self._pieces(max(self.rows[0].n_units, n_rows)):
                 counts = resample_counts(self.sizes, n, first=first, **self.drawn)
                 of_rows = counts if unit is None else counts[:, unit]
-                for one in others:
-                    parts[id(one)].append(one.of_counts(of_rows))
-        for one in others:
-            found[id(one)] = np.concatenate(parts[id(one)])
-        return [found[id(one)] for one in statistics]
+                for i, values in parts.items():
+                    values.append(statistics[i].of_counts(of_rows))
+        return [found[i] if i in found else np.concatenate(parts[i]) for i in range(len(statistics))]
 
     def _pieces(self, n_counts: int) -> Iterator[tuple[int, int]]:
         """(first resample, how many) of the pieces whose counts are held at a time."""
@@ -514,7 +509,12 @@ def _units(n_rows: int, strata: _Array | None, group: _Array | None) -> tuple[_A
 
 
 def _result(
-    value: float, replicates: _Floats, without: _Floats | None, multiplicity: _Array | None, confidence: float, method: str
+    value: float,
+    replicates: _Floats,
+    without: _Floats | None,
+    multiplicity: _Array | None,
+    confidence: float,
+    method: str,
 ) -> BootstrapResult:
     defined = replicates[~np.isnan(replicates)]
     n_undefined = len(replicates) - len(defined)

@@ -3,6 +3,7 @@
 Not exported: :mod:`fasttrain.kernels.bootstrap` serves :mod:`fasttrain.metrics` alone.
 """
 
+import itertools
 import math
 
 import numpy as np
@@ -130,7 +131,7 @@ def cell_counts(sizes, starts, n_resamples, *, seed, first=0):
     """
     counts = np.zeros((n_resamples, len(sizes)), dtype=np.int64)
     for resample in range(n_resamples):
-        for begin, end in zip(starts[:-1], starts[1:], strict=True):
+        for begin, end in itertools.pairwise(starts):
             left = draws = int(np.sum(sizes[begin:end]))
             for cell in range(begin, end):
                 size = int(sizes[cell])
