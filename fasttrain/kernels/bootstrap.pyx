@@ -186,6 +186,7 @@ ctypedef struct Ranking:
     const uint32_t* index       # (n_rows,): the unit of each position, or NULL: positions are units
     const uint8_t* flags        # (n_rows,)
     const double* weights       # (n_rows,) or NULL
+    double scale_1, scale_0     # powers of two that bring the weights of either label near 1, lest products overflow
     Py_ssize_t n_ties
     const int64_t* ties         # (n_ties, 3): begin, first of label 0, and end of equal scores of both labels
     int precision               # average precision is wanted too
@@ -204,7 +205,7 @@ ctypedef struct Cells:
 ctypedef struct Descent:
     uint64_t tp, fp, last_tp, last_fp, half_pairs, tie_tp, tie_fp
     Py_ssize_t tie
-    double weighted_tp, weighted_fp, last_weighted_tp, last_weighted_fp, area, precisions
+    double weighted_tp, weighted_fp, tied_tp, tied_fp, area, precisions
 
 
 ctypedef struct Resampling:
@@ -248,7 +249,7 @@ cdef void _descend(
 
 
 cdef void _descend_weighted(
-    Descent* d, Py_ssize_t n, Py_ssize_t stride, const uint32_t* counts, const uint8_t* flags,
+    const Ranking* r, Descent* d, Py_ssize_t n, Py_ssize_t stride, const uint32_t* counts, const uint8_t* flags,
     const double* weights,
 ) noexcept nogil:
     cdef Py_ssize_t place, i
@@ -257,16 +258,17 @@ cdef void _descend_weighted(
         i = place * stride
         weight = counts[i] * weights[i]
         if flags[i] & FT_BOOTSTRAP_POSITIVE:
-            d.weighted_tp += weight
+            d.tied_tp += weight
         else:
-            d.weighted_fp += weight
+            d.tied_fp += weight
         if flags[i] & FT_BOOTSTRAP_LAST:
-            d.area += (d.weighted_fp - d.last_weighted_fp) * (d.weighted_tp + d.last_weighted_tp)
-            if d.weighted_tp != d.last_weighted_tp:
-                d.precisions += (d.weighted_tp - d.last_weighted_tp) * (
-                    d.weighted_tp / (d.weighted_tp + d.weighted_fp)
-                )
-            d.last_weighted_tp, d.last_weighted_fp = d.weighted_tp, d.weighted_fp
+            # sums of equal scores of their own: differences of running sums would lose small weights to large ones
+            d.area += (r.scale_0 * d.tied_fp) * (r.scale_1 * (2.0 * d.weighted_tp + d.tied_tp))
+            d.weighted_tp += d.tied_tp
+            d.weighted_fp += d.tied_fp
+            if d.tied_tp > 0.0:
+                d.precisions += (r.scale_1 * d.tied_tp) * (d.weighted_tp / (d.weighted_tp + d.weighted_fp))
+            d.tied_tp, d.tied_fp = 0.0, 0.0
 
 
 cdef uint64_t _sum_of_positions(
@@ -324,8 +326,8 @@ cdef void _rank(
     else:
         weights = r.weights + begin
         for lane in range(FT_BOOTSTRAP_LANES):
-            _descend_weighted(d, depth, FT_BOOTSTRAP_LANES, counts + lane, flags + lane, weights + lane)
-        _descend_weighted(d, size - body, 1, counts + body, flags + body, weights + body)
+            _descend_weighted(r, d, depth, FT_BOOTSTRAP_LANES, counts + lane, flags + lane, weights + lane)
+        _descend_weighted(r, d, size - body, 1, counts + body, flags + body, weights + body)
 
 
 cdef void _count(
@@ -433,9 +435,9 @@ cdef void _finish(const Ranking* r, const Descent* d, double* scores) noexcept n
     if r.weights != NULL:
         tp, fp = d.weighted_tp, d.weighted_fp
         if tp > 0.0 and fp > 0.0:
-            scores[0] = d.area / tp / (2.0 * fp)
+            scores[0] = d.area / (r.scale_1 * tp) / (2.0 * (r.scale_0 * fp))
         if tp > 0.0:
-            scores[1] = d.precisions / tp
+            scores[1] = d.precisions / (r.scale_1 * tp)
         return
     if d.tp and d.fp:
         scores[0] = <double> d.half_pairs / <double> (2 * d.tp * d.fp)
@@ -472,6 +474,10 @@ cdef _check_length(array, str name, Py_ssize_t size):
 cdef _check_index(array, str name, Py_ssize_t end):
     if array is not None and array.size and not (0 <= array.min() and array.max() < end):
         raise ValueError(f"{name} must lie in 0 .. {end - 1}")
+
+
+cdef double _scale(weights) except? -1.0:
+    return math.ldexp(1.0, -max(-1000, min(1000, math.frexp(weights.max(initial=0.0))[1])))
 
 
 def resample_counts(strata, Py_ssize_t n_resamples, *, uint64_t seed, bint poisson=False, first=0):
@@ -705,6 +711,8 @@ def resample_sums(
         if one_weights is not None:
             weights = one_weights
             r[i].weights = &weights[0]
+            is_1 = (one_flags & FT_BOOTSTRAP_POSITIVE) != 0
+            r[i].scale_1, r[i].scale_0 = _scale(one_weights[is_1]), _scale(one_weights[~is_1])
         s.keeps_counts |= not identity
         rows += r[i].n_rows
     for i in range(s.n_tables):

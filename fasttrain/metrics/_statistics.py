@@ -33,6 +33,7 @@ _Floats = NDArray[np.float64]
 
 _EPSILON = float(np.finfo(np.float64).eps)
 
+_TINY = float(np.finfo(np.float64).tiny)
 _MANY_ROWS = 64
 
 _TABLES = {
@@ -103,12 +104,25 @@ class Metric:
             return self.function(true, pred, **self.options)
         return self.function(true, pred, sample_weight=weight, **self.options)
 
+    def _weighs(self, true: _Array, pred: _Array) -> bool:
+        """Whether it takes weights for such data: some options refuse them."""
+        if not self.takes_weights:
+            return False
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                self(true, pred, np.ones(len(true)))
+            except (TypeError, ValueError):
+                return False
+        return True
+
     def of_counts(self, true: _Array, pred: _Array, weight: _Array | None, counts: _Array) -> _Floats:
         """The values of resamples: counts (n_resamples, n_rows), integers or sums of weights.
 
         nan where the metric refuses a resample, or warns that it is not defined.
         """
         values = np.full(len(counts), np.nan)
+        weighs = self._weighs(true, pred)
         undefined: tuple[type[Warning], ...] = (UndefinedMetricWarning,)
         peer: Any = getattr(sys.modules.get("sklearn.exceptions"), "UndefinedMetricWarning", None)
         if peer is not None:
@@ -123,7 +137,7 @@ class Metric:
                 if not len(kept):
                     continue
                 try:
-                    if self.takes_weights:
+                    if weighs:
                         given = count[kept].astype(np.int64) if weight is None and count.dtype.kind != "f" else None
                         if given is None:
                             given = count[kept] if weight is None else count[kept] * weight[kept]
@@ -197,7 +211,11 @@ class Means(Statistic):
 
     def without_each(self) -> _Floats:
         multiplicity = np.ones(len(self.rows.true)) if self.rows.sizes is None else self.rows.sizes
-        return self.of_sums((self.row_terms @ multiplicity)[np.newaxis] - self.terms.T)
+        whole = self.row_terms @ multiplicity
+        left = whole - self.terms.T
+        # what rounding leaves of nothing is nothing
+        left[left[:, 0] <= 1e-12 * whole[0], 0] = 0.0
+        return self.of_sums(left)
 
 
 def _mean(total: _Floats, loss: _Floats) -> _Floats:
@@ -298,8 +316,7 @@ class Descent:
         index = None
         if not own_units:
             index = order.astype(np.uint32) if rows.unit is None else rows.unit[order]
-        # ratios only: the largest weight may be any
-        weight = None if rows.weight is None else (rows.weight / rows.weight.max())[order]
+        weight = None if rows.weight is None else rows.weight[order]
         return flags, ties, index, weight, precision
 
     @functools.cached_property
@@ -336,21 +353,22 @@ class RankingScore(Statistic):
     def without_each(self) -> _Floats:
         rows, d = self.rows, self.descent
         mass, part = rows.mass, rows.part
-        # ROC-AUC and average precision are ratios
-        mass, part = mass / part.max(), part / part.max()
-        ones, zeros = d.sums(mass)
         if self.precision:
-            if rows.unit is not None or (part != 1.0).any():
+            if rows.unit is not None or rows.weight is not None:
                 return super().without_each()
-            return self._precision_without_each(ones, zeros)
+            return self._precision_without_each(*d.sums(mass))
+        is_one = np.empty(len(mass), dtype=bool)
+        is_one[d.order] = d.positive
+        # the unit of the weights of a class does not matter, but pairs must not overflow
+        largest = np.where(is_one, *(part.max(where=which, initial=_TINY) for which in (is_one, ~is_one)))
+        mass, part = mass / largest, part / largest
+        ones, zeros = d.sums(mass)
         above, below = np.cumsum(ones) - ones / 2, zeros.sum() - np.cumsum(zeros) + zeros / 2
         n_ones, n_zeros = float(ones.sum()), float(zeros.sum())
         pairs = float(np.dot(zeros, above))
         # of each row, in its own order: its pairs with all others
         beaten = np.empty(len(mass))
         beaten[d.order] = np.where(d.positive, below[d.group], above[d.group])
-        is_one = np.empty(len(mass), dtype=bool)
-        is_one[d.order] = d.positive
         gone_ones, gone_zeros = rows.by_unit(part * is_one), rows.by_unit(part * ~is_one)
         left = pairs - rows.by_unit(part * beaten)
         if rows.unit is not None:

@@ -182,6 +182,43 @@ def test_differences_are_those_of_the_same_rows(kind):
     assert (same.value, same.low, same.high) == (0, 0, 0)
 
 
+@settings(max_examples=80, deadline=None)
+@given(data=st.data())
+def test_adversarial_rankings(data):
+    """Ties, both zeros, one class, weights that are zero, huge or tiny."""
+    n = data.draw(st.integers(1, 40))
+
+    def column(elements):
+        return np.array(data.draw(st.lists(elements, min_size=n, max_size=n)))
+
+    y_true = column(st.integers(0, 1))
+    score = st.sampled_from([0.0, -0.0, 1.0, -1.0, 1 + 2**-52, 5e-324, -5e-324, 1e300])
+    y_score = column(st.one_of(score, st.floats(-1, 1)))
+    weight = None
+    if data.draw(st.booleans()):
+        # products of those of either class are still normal numbers
+        weight = column(st.sampled_from([0.0, 1.0, 0.1, 1e-70, 1e70])) * data.draw(st.sampled_from([1e-200, 1, 1e200]))
+        weight[0] = weight[0] or 1.0
+    group = column(st.integers(0, 9)) if data.draw(st.booleans()) else None
+    some = ["roc_auc_score", "average_precision_score"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = bootstrap(some, y_true, y_score, n_resamples=8, sample_weight=weight, groups=group)
+    if group is None:
+        descent = _statistics.Descent(_statistics.Rows(y_true, y_score, None, None, None, n), y_true == y_true.max())
+        counts = np.empty((8, n), dtype=int)
+        counts[:, descent.order[_statistics.order_in_memory(n)]] = resample_counts([n], 8, seed=0)
+        if y_true.max() == 0:
+            # the two metrics disagree on which label is positive, and so the rows are the units
+            counts = resample_counts([n], 8, seed=0)
+    else:
+        unit, sizes = _units(n, None, np.unique(group, return_inverse=True)[1])
+        counts = resample_counts(sizes, 8, seed=0)[:, unit]
+    for metric, result in zip(some, found, strict=True):
+        expected = [call(metric, y_true, y_score, one, weight) for one in counts]
+        np.testing.assert_allclose(result.replicates, expected, rtol=1e-11, err_msg=metric)
+
+
 # ---- the jackknife ---------------------------------------------------------------------------------------
 
 
@@ -347,6 +384,16 @@ def test_many_columns():
     labels = np.arange(30) % 3
     found = bootstrap("log_loss", labels, proba, n_resamples=10)
     np.testing.assert_allclose(found.replicates, counts @ -np.log(proba[np.arange(30), labels]) / 30, rtol=RTOL)
+
+
+def test_a_metric_whose_options_refuse_weights():
+    rng = np.random.default_rng(1)
+    y_true, proba = rng.integers(0, 3, 60), rng.random((60, 3))
+    proba /= proba.sum(axis=1, keepdims=True)
+    metric = functools.partial(metrics.roc_auc_score, multi_class="ovo")
+    found = bootstrap(metric, y_true, proba, n_resamples=10)
+    counts = resample_counts([60], 10, seed=0)
+    np.testing.assert_allclose(found.replicates, [call(metric, y_true, proba, one) for one in counts], rtol=RTOL)
 
 
 Y, P = np.array([0, 1, 1, 0]), np.array([0.1, 0.9, 0.4, 0.6])
