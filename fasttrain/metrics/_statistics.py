@@ -472,11 +472,15 @@ class LabelScore(Statistic):
 
     def without_each(self) -> _Floats:
         rows, n_cells = self.rows, len(self.true)
-        table = np.bincount(self.cell, rows.mass, n_cells)
+        table = np.bincount(self.cell, rows.mass, n_cells).astype(np.float64)
+        left: _Array
+        index: _Array | None
         if rows.unit is not None:
             key = rows.unit.astype(np.int64) * n_cells + self.cell
             tables = np.bincount(key, rows.part, rows.n_units * n_cells).reshape(rows.n_units, n_cells)
             left, index = table - tables, None
+        elif rows.weight is None:
+            left, index = table - np.eye(n_cells), self.cell
         else:
             # rows of one cell and one weight leave the same behind
             key = np.stack([self.cell.astype(np.float64), rows.part], axis=1)

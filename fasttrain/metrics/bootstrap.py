@@ -103,8 +103,8 @@ def bootstrap(
     n_resamples : int, default 1000
     confidence : float in (0, 1), default 0.95
     method : {'percentile', 'bca'}, default 'percentile'
-        The quantiles of the replicates, or those of them that correct for bias and skewness (BCa, Efron 1987), the
-        acceleration from the exact jackknife.
+        The quantiles of the replicates at ``(1 - confidence) / 2`` and the same from above, or at levels corrected for
+        bias and skewness (BCa, Efron 1987), the acceleration from the exact jackknife.
     seed : int or None, default 0
         The same seed gives the same resamples, for any number of threads.  None: a new one each time.
     sample_weight : array-like of shape (n_rows,), optional
@@ -146,7 +146,8 @@ def bootstrap(
     metric's ``labels`` say otherwise.
 
     With 'bca', average precision with weights or groups, and metrics that are called, are computed once without
-    each row or group.  Where the metric is the same without any of them, the acceleration is 0.
+    each row or group.  Where the metric is the same without any of them, the acceleration is 0.  Strata do not enter
+    the acceleration.
 
     Weights of one class that differ by a factor of more than 1e150 are beyond what ROC-AUC and average precision of a
     resample can add up.

@@ -8,7 +8,10 @@ import math
 
 import numpy as np
 
-BLOCK, BATCH = 4096, 32
+from fasttrain.reference.ranking import ranking_scores
+
+BLOCK, LANES, BATCH = 4096, 16, 32
+POSITIVE, LAST = 1, 2
 RESAMPLE, SHARE = 3, 4
 
 
@@ -84,6 +87,35 @@ def binomial(n, p, uniform):
             return k
 
 
+def poisson_number(mean, uniform):
+    """Of Poisson's distribution: by inversion, or by PTRS."""
+    if mean < 10:
+        while True:
+            mass, u, found = math.exp(-mean), uniform(), 0
+            while u > mass and mass > 0:
+                u -= mass
+                found += 1
+                mass *= mean / found
+            if u <= mass:
+                return found
+    b = 0.931 + 2.53 * math.sqrt(mean)
+    a = -0.059 + 0.02483 * b
+    inverse = 1.1239 + 1.1328 / (b - 3.4)
+    while True:
+        u, v = uniform() - 0.5, uniform()
+        us = 0.5 - abs(u)
+        if us == 0:
+            continue
+        k = math.floor((2.0 * a / us + b) * u + mean + 0.43)
+        if us >= 0.07 and v <= 0.9277 - 3.6224 / (b - 2.0):
+            return k
+        if k < 0 or (us < 0.013 and v > us):
+            continue
+        bound = k * math.log(mean) - mean - math.lgamma(k + 1)
+        if v == 0 or math.log(v * inverse / (a / (us * us) + b)) <= bound:
+            return k
+
+
 def draw_block(seed, resample, block, size, n_draws):
     """How often each of `size` units comes up in n_draws draws."""
     counts = np.zeros(size, dtype=np.int64)
@@ -105,37 +137,82 @@ def draw_block(seed, resample, block, size, n_draws):
     return counts
 
 
-def resample_counts(strata, n_resamples, *, seed, first=0):
-    """How often each unit is drawn in each resample, int64 (n_resamples, n_units).
+def resample_counts(strata, n_resamples, *, seed, poisson=False, first=0):
+    """How often each unit is drawn in each resample, (n_resamples, n_units).
 
     See :func:`fasttrain.kernels.bootstrap.resample_counts`.
     """
-    every = []
-    for resample in range(first, first + n_resamples):
-        counts, block = [], 0
+    every = np.zeros((n_resamples, int(np.sum(strata))), dtype=np.uint32)
+    for resample, counts in enumerate(every, first):
+        unit = block = 0
         for left in strata:
             draws = left
+            if poisson:
+                uniform = Uniforms(seed, resample, block)
+                uniform.position |= 1 << 31
+                draws = poisson_number(left, uniform)
             while left > 0:
                 size = min(left, BLOCK)
                 share = draws if size == left else binomial(draws, size / left, Uniforms(seed, resample, block))
-                counts.append(draw_block(seed, resample, block, size, share))
-                draws, left, block = draws - share, left - size, block + 1
-        every.append(np.concatenate(counts))
-    return np.stack(every)
+                counts[unit : unit + size] = draw_block(seed, resample, block, size, share)
+                unit, draws, left, block = unit + size, draws - share, left - size, block + 1
+    return every
 
 
-def cell_counts(sizes, starts, n_resamples, *, seed, first=0):
-    """How many rows of each cell are drawn in each resample, int64 (n_resamples, n_cells).
+def cell_counts(sizes, starts, n_resamples, *, seed, poisson=False, first=0, n_threads=None):
+    """How many rows of each cell are drawn in each resample, (n_resamples, n_cells).
 
-    See :func:`fasttrain.kernels.bootstrap.cell_counts`.
+    See :func:`fasttrain.kernels.bootstrap.cell_counts`; ``n_threads`` is ignored.
     """
-    counts = np.zeros((n_resamples, len(sizes)), dtype=np.int64)
-    for resample in range(n_resamples):
+    every = np.zeros((n_resamples, len(sizes)), dtype=np.int64)
+    for resample, counts in enumerate(every, first):
         for begin, end in itertools.pairwise(starts):
             left = draws = int(np.sum(sizes[begin:end]))
             for cell in range(begin, end):
-                size = int(sizes[cell])
-                share = draws if size == left else binomial(draws, size / left, Uniforms(seed, first + resample, cell))
-                counts[resample, cell] = share
-                draws, left = draws - share, left - size
-    return counts
+                size, uniform = int(sizes[cell]), Uniforms(seed, resample, cell)
+                if poisson:
+                    counts[cell] = poisson_number(size, uniform)
+                    continue
+                counts[cell] = draws if size == left else binomial(draws, size / left, uniform)
+                draws, left = draws - int(counts[cell]), left - size
+    return every
+
+
+def order_in_memory(n_rows):
+    """The position of a ranking at each place in memory.
+
+    See :func:`fasttrain.kernels.bootstrap.order_in_memory`.
+    """
+    places = []
+    for begin in range(0, n_rows, BLOCK):
+        size = min(BLOCK, n_rows - begin)
+        depth = size // LANES
+        places += [begin + lane * depth + i for i in range(depth) for lane in range(LANES)]
+        places += range(begin + depth * LANES, begin + size)
+    return np.array(places, dtype=np.int64)
+
+
+def resample_sums(
+    strata, n_resamples, *, seed, poisson=False, first=0, terms=None, rankings=(), tables=(), n_threads=None
+):
+    """What each resample adds up to, from the counts of its units.
+
+    See :func:`fasttrain.kernels.bootstrap.resample_sums`; ``n_threads`` is ignored.
+    """
+    counts = resample_counts(strata, n_resamples, seed=seed, poisson=poisson, first=first).astype(np.float64)
+    sums = np.zeros((n_resamples, 0)) if terms is None else counts @ terms.T
+    scores = np.full((n_resamples, len(rankings), 2), np.nan)
+    for number, (flags, _, index, weights, precision) in enumerate(rankings):
+        place = np.argsort(order_in_memory(len(flags)))
+        mass = (counts if index is None else counts[:, index]) * (1.0 if weights is None else weights)
+        mass, flags = mass[:, place], flags[place]
+        group = np.cumsum(flags & LAST != 0) - (flags & LAST != 0)
+        for resample, one in enumerate(mass):
+            kept = np.flatnonzero(one)
+            found = ranking_scores((flags & POSITIVE)[kept], -group[kept].astype(np.float64), one[kept])
+            scores[resample, number] = found[:2] if precision or weights is not None else (found[0], np.nan)
+    counted = []
+    for cells, n_cells, index, weights in tables:
+        mass = (counts if index is None else counts[:, index]) * (1.0 if weights is None else weights)
+        counted.append(np.array([np.bincount(cells, one, n_cells) for one in mass]).reshape(n_resamples, n_cells))
+    return sums, scores, counted

@@ -10,6 +10,7 @@ from fasttrain import kernels, reference
 from fasttrain.kernels import bootstrap
 from fasttrain.reference import bootstrap as twin
 from tests.helpers import THREAD_COUNTS, run_python
+from tests.kernels.test_twins import shape_of
 
 # A chi-square statistic above this level at a fixed seed would mean a wrong distribution, not bad luck.
 LEVEL = 1 - 1e-4
@@ -26,9 +27,18 @@ def assert_distributed(observed, expected):
     assert statistic < stats.chi2.ppf(LEVEL, len(expected) - 1)
 
 
+@pytest.mark.parametrize("name", ["resample_counts", "cell_counts", "resample_sums", "order_in_memory"])
+def test_twins_have_the_same_signatures(name):
+    assert shape_of(getattr(bootstrap, name)) == shape_of(getattr(twin, name))
+    for constant in ("BLOCK", "LANES", "POSITIVE", "LAST"):
+        assert getattr(bootstrap, constant) == getattr(twin, constant)
+
+
 @pytest.mark.parametrize("strata", [[1], [2], [7], [200], [4096], [4097], [5000, 3, 4096, 9000], [100_000]])
 @pytest.mark.parametrize("seed", [0, 2**64 - 1, 12345678901234567890])
 def test_the_twin_draws_the_same(strata, seed):
+    poisson = bootstrap.resample_counts(strata, 3, seed=seed, first=7, poisson=True)
+    np.testing.assert_array_equal(poisson, twin.resample_counts(strata, 3, seed=seed, first=7, poisson=True))
     counts = bootstrap.resample_counts(strata, 3, seed=seed, first=7)
     np.testing.assert_array_equal(counts, twin.resample_counts(strata, 3, seed=seed, first=7))
     for part in np.split(counts, np.cumsum(strata)[:-1], axis=1):
@@ -42,6 +52,8 @@ def test_the_twin_draws_the_same_cells(sizes):
     # from 2^40 on the twin's logarithms of factorials have lost the digits that decide
     if sum(sizes) < 2**40:
         np.testing.assert_array_equal(counts, twin.cell_counts(sizes, [0, len(sizes)], 50, seed=3))
+        poisson = bootstrap.cell_counts(sizes, [0, len(sizes)], 50, seed=3, poisson=True)
+        np.testing.assert_array_equal(poisson, twin.cell_counts(sizes, [0, len(sizes)], 50, seed=3, poisson=True))
 
 
 def test_resamples_are_numbered():
@@ -221,6 +233,33 @@ def test_sums_and_tables_are_those_of_the_rows_drawn(n):
         np.testing.assert_array_equal(tables[0][resample], np.bincount(cells, counts[resample], 7))
         np.testing.assert_allclose(tables[1][resample], np.bincount(cells, counts[resample] * weight, 7), rtol=1e-12)
         np.testing.assert_array_equal(tables[2][resample], np.bincount(more, counts[resample][index], 3))
+
+
+@pytest.mark.parametrize("n", [1, 40, 5000])
+@pytest.mark.parametrize("poisson", [False, True])
+def test_the_twin_adds_up_the_same(n, poisson):
+    y_true, y_score, weight = data(n, 20)
+    rng = np.random.default_rng(5)
+    index = rng.integers(0, n, n)
+    np.testing.assert_array_equal(bootstrap.order_in_memory(n), twin.order_in_memory(n))
+    arguments = {
+        "terms": rng.normal(size=(2, n)),
+        "rankings": [
+            ranking(y_true, y_score)[0], ranking(y_true, y_score, weight)[0],
+            ranking(y_true, y_score, index=index, precision=True)[0],
+        ],
+        "tables": [
+            (y_true.astype(np.int32), 2, None, weight),
+            (y_true.astype(np.int32), 2, index.astype(np.uint32), None),
+        ],
+    }  # fmt: skip
+    actual, expected = (
+        one.resample_sums([n], 3, seed=1, first=2, poisson=poisson, **arguments) for one in (bootstrap, twin)
+    )
+    np.testing.assert_allclose(actual[0], expected[0], rtol=0, atol=1e-12 * n)
+    np.testing.assert_allclose(actual[1], expected[1], rtol=1e-12)
+    for one, other in zip(actual[2], expected[2], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
 
 
 FINGERPRINT = """
