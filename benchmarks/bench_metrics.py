@@ -1,7 +1,10 @@
 """Metrics: the counting kernel, and scikit-learn's functions of the same names."""
+import dataclasses
+import statistics
+
 import numpy as np
 
-from benchmarks.harness import QUICK, agree
+from benchmarks.harness import QUICK, Contestant, agree
 from fasttrain import kernels, metrics, reference
 
 COVERS = {
@@ -405,3 +408,53 @@ def clopper_pearson_by_scipy(x, n):
     from scipy.special import betaincinv
 
     return betaincinv(x, n - x + 1, 0.025), betaincinv(x + 1, n - x, 0.975)
+
+
+@dataclasses.dataclass
+class Turns(Contestant):
+    """A loop of which a part is run: it takes `times` as long."""
+
+    times: float = 1.0
+
+    def sample(self, n_calls, warm):
+        return self.times * super().sample(n_calls, warm)
+
+
+def bench_bootstrap(bench, peers):
+    """Against a loop that draws rows and calls scikit-learn's metric of them."""
+    n_resamples, n_turns = (100, 2) if QUICK else (1000, 4)
+    table = bench.table(
+        f"bootstrap, {n_resamples:,} resamples of {N_ROWS:,} rows; a loop of scikit-learn from {n_turns} of its turns"
+    )
+    y_true, y_score = ranked(N_ROWS, np.float64)
+    for name, prediction in (
+        ("roc_auc_score", y_score), ("average_precision_score", y_score), ("mean_squared_error", y_score),
+        ("accuracy_score", (y_score > 0.7).astype(np.int64)),
+    ):
+        def ours(name=name, prediction=prediction):
+            return metrics.bootstrap(name, y_true, prediction, n_resamples=n_resamples)
+
+        def prepare(name=name, prediction=prediction):
+            import sklearn.metrics
+
+            metric, rng = getattr(sklearn.metrics, name), np.random.default_rng(0)
+
+            def call():
+                drawn = [rng.integers(0, N_ROWS, N_ROWS) for _ in range(n_turns)]
+                return [metric(y_true[rows], prediction[rows]) for rows in drawn]
+
+            return call
+
+        contestants = [
+            Turns(one.name, one.call, one.n_threads, one.set_threads, n_resamples / n_turns)
+            for one in peers.sklearn(prepare)
+        ]
+        if contestants:
+            found = ours()
+            # other resamples of the same rows
+            assert abs(np.mean(contestants[0].call()) - found.value) < 5 * found.standard_error
+        row = table.row(name, ours, contestants, seconds=3.0)
+        if name == "roc_auc_score":
+            work = f"bootstrap of roc_auc_score, {n_resamples:,} resamples x {N_ROWS:,} rows"
+            bench.target(work, statistics.median(row.ours), at_most=3.0, form="{:.2f} s")
+            bench.target(f"{work}, over scikit-learn", row.ratio("scikit-learn"), at_least=80.0)

@@ -9,7 +9,12 @@
 #include <stdint.h>
 
 /* What numbers are drawn for; streams of one seed are independent. */
-enum { FT_STREAM_INITIALIZE = 1, FT_STREAM_SHUFFLE = 2 };
+enum {
+    FT_STREAM_INITIALIZE = 1,
+    FT_STREAM_SHUFFLE = 2,
+    FT_STREAM_RESAMPLE = 3, /* which units are drawn */
+    FT_STREAM_SHARE = 4     /* how many draws a part gets */
+};
 
 typedef struct {
     uint32_t word[4];

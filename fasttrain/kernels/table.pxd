@@ -1,5 +1,5 @@
 # The Cython view of simd/table.h, where every entry is described.
-from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 
 cdef extern from "simd/table.h" nogil:
@@ -15,6 +15,7 @@ cdef extern from "simd/table.h" nogil:
         FT_MOMENT_WEIGHT, FT_MOMENT_TRUE_MEAN, FT_MOMENT_TRUE_CENTRED, FT_MOMENT_ERROR_MEAN
         FT_MOMENT_ERROR_CENTRED, FT_MOMENT_SQUARED_ERROR, FT_N_MOMENTS
         FT_COUNT_LANES, FT_WEIGHT_LANES
+        FT_BOOTSTRAP_BLOCK, FT_BOOTSTRAP_LANES, FT_BOOTSTRAP_POSITIVE, FT_BOOTSTRAP_LAST
 
     const Py_ssize_t FT_TILED
 
@@ -261,6 +262,11 @@ cdef extern from "simd/table.h" nogil:
         void (*regression_loss)(int loss, double alpha, Py_ssize_t n_rows, Py_ssize_t n_columns,
                                 Py_ssize_t row_stride, int is_double, const void* y_true, const void* y_pred,
                                 const void* weight, double* sums, Py_ssize_t stride) noexcept nogil
+        void (*bootstrap_draw)(uint64_t seed, uint32_t stream, uint32_t resample, uint64_t block,
+                               Py_ssize_t size, int64_t n_draws, uint32_t* counts) noexcept nogil
+        uint64_t (*bootstrap_pairs)(Py_ssize_t size, const uint32_t* counts, const uint8_t* flags,
+                                    uint64_t* positives, uint64_t* negatives) noexcept nogil
+        double (*bootstrap_sum)(Py_ssize_t size, const uint32_t* counts, const double* terms) noexcept nogil
 
     const ft_table* const ft_level_v2
     const ft_table* const ft_level_v3

@@ -53,6 +53,7 @@ from fasttrain.metrics.regression import (
 )
 from fasttrain.metrics.relevance import dcg_score, label_ranking_average_precision_score, ndcg_score
 from fasttrain.metrics.report import classification_report
+from fasttrain.metrics.resampling import BootstrapResult, bootstrap, bootstrap_difference
 from fasttrain.metrics.thresholds import (
     best_threshold,
     confusion_matrix_at_thresholds,
@@ -62,12 +63,15 @@ from fasttrain.metrics.thresholds import (
 )
 
 __all__ = [
+    "BootstrapResult",
     "accuracy_score",
     "auc",
     "average_precision_score",
     "balanced_accuracy_score",
     "best_threshold",
     "box_iou",
+    "bootstrap",
+    "bootstrap_difference",
     "brier_score_loss",
     "calibration_curve",
     "class_likelihood_ratios",

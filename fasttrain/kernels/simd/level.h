@@ -14,6 +14,7 @@
 #include "counts.h"
 #include "detection.h"
 #include "probability.h"
+#include "bootstrap.h"
 #include "regression.h"
 #include "real_f32.h"
 #include "ranking.h"
@@ -59,4 +60,7 @@ static const ft_table ft_this_level = {
     .widen = ft_widen,
     .regression_moments = ft_regression_moments,
     .regression_loss = ft_regression_loss,
+    .bootstrap_draw = ft_bootstrap_draw,
+    .bootstrap_pairs = ft_bootstrap_pairs,
+    .bootstrap_sum = ft_bootstrap_sum,
 };

@@ -235,6 +235,14 @@ enum {
 /* Interleaved copies of a small table of counts, or of sums of weights. */
 enum { FT_COUNT_LANES = 8, FT_WEIGHT_LANES = 4 };
 
+/* Units of a block of a resample, lanes of its sums, and what is known of a position of a ranking. */
+enum {
+    FT_BOOTSTRAP_BLOCK = 4096,
+    FT_BOOTSTRAP_LANES = 16,
+    FT_BOOTSTRAP_POSITIVE = 1, /* label 1 */
+    FT_BOOTSTRAP_LAST = 2      /* the last of equal scores */
+};
+
 typedef struct {
     const char *name;
     int vector_bytes;
@@ -291,6 +299,18 @@ typedef struct {
     void (*regression_loss)(int loss, double alpha, ptrdiff_t n_rows, ptrdiff_t n_columns, ptrdiff_t row_stride,
                             int is_double, const void *y_true, const void *y_pred, const void *weight,
                             double *sums, ptrdiff_t stride);
+    /* ---- bootstrap.h: size at most FT_BOOTSTRAP_BLOCK; the same bits on every level ---- */
+    /* counts (size,) = how often each unit of the block comes up in n_draws draws; a function of the seed and
+       the three numbers after it, block below 2^32 */
+    void (*bootstrap_draw)(uint64_t seed, uint32_t stream, uint32_t resample, uint64_t block, ptrdiff_t size,
+                           int64_t n_draws, uint32_t *counts);
+    /* counts and flags (size,) of the positions of a ranking from the highest score on, in the order of memory
+       that the file explains: the number of pairs of a row of label 0 and one of label 1 before it, those before
+       the block among them; *positives and *negatives, which were before it, grow by the rows of the block */
+    uint64_t (*bootstrap_pairs)(ptrdiff_t size, const uint32_t *counts, const uint8_t *flags, uint64_t *positives,
+                                uint64_t *negatives);
+    /* sum_i counts[i] terms[i]; counts below 2^31 */
+    double (*bootstrap_sum)(ptrdiff_t size, const uint32_t *counts, const double *terms);
 } ft_table;
 
 /* NULL where the file was compiled for another architecture. */
