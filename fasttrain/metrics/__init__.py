@@ -19,6 +19,7 @@ from fasttrain.metrics.classification import (
     precision_score,
     recall_score,
 )
+from fasttrain.metrics.confusion_state import ConfusionState
 from fasttrain.metrics.probability import brier_score_loss, hinge_loss, log_loss, top_k_accuracy_score
 from fasttrain.metrics.ranking import (
     auc,
@@ -50,6 +51,7 @@ from fasttrain.metrics.regression import (
 from fasttrain.metrics.report import classification_report
 
 __all__ = [
+    "ConfusionState",
     "accuracy_score",
     "auc",
     "average_precision_score",

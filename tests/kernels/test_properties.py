@@ -385,6 +385,13 @@ entry("ranking_scores", dtypes=LABEL_DTYPES)(draw_ranking)
 entry("ranking_curve", exact=True, dtypes=LABEL_DTYPES)(draw_ranking)
 
 
+@entry("score_bins", exact=True, dtypes=LABEL_DTYPES)
+def draw_score_bins(draw, rng, dtype):
+    arguments = draw_ranking(draw, rng, dtype)
+    del arguments["allow_infinity"]
+    return {**arguments, "max_bins": draw(st.integers(1, 40)), "level": draw(st.sampled_from([0, 5, 12, 64]))}
+
+
 @entry("sgd_update", in_place=("param", "momentum_buffer"), exact=True)
 def draw_sgd(draw, rng, dtype):
     shape = draw(st.one_of(st.just(()), st.tuples(sizes), st.tuples(sizes, sizes)))

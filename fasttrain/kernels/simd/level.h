@@ -14,6 +14,7 @@
 #include "counts.h"
 #include "probability.h"
 #include "regression.h"
+#include "score_bins.h"
 #include "real_f32.h"
 #include "ranking.h"
 #include "real_end.h"
@@ -57,4 +58,7 @@ static const ft_table ft_this_level = {
     .widen = ft_widen,
     .regression_moments = ft_regression_moments,
     .regression_loss = ft_regression_loss,
+    .score_bins_rows = ft_score_bins_rows,
+    .score_bins_merge = ft_score_bins_merge,
+    .score_bins_collect = ft_score_bins_collect,
 };
