@@ -48,10 +48,14 @@ from fasttrain.metrics.regression import (
     root_mean_squared_error,
     root_mean_squared_log_error,
 )
+from fasttrain.metrics.regression_state import RegressionState
 from fasttrain.metrics.report import classification_report
+from fasttrain.metrics.score_state import ScoreState
 
 __all__ = [
     "ConfusionState",
+    "RegressionState",
+    "ScoreState",
     "accuracy_score",
     "auc",
     "average_precision_score",

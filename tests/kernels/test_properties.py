@@ -352,7 +352,11 @@ def draw_regression(draw, rng, dtype, low=-4.0):
     }
 
 
-entry("regression_moments")(draw_regression)
+@entry("regression_moments")
+def draw_regression_moments(draw, rng, dtype):
+    arguments = draw_regression(draw, rng, dtype)
+    shape = arguments["y_true"].shape
+    return {**arguments, "origins": maybe(draw, quarters(rng, np.float64, 2, *(shape[1:] or (1,))))}
 
 
 @entry("regression_loss")
