@@ -420,7 +420,9 @@ class ScoreState:
 
 
 def _steps(running: _Array) -> _Array:
-    return np.diff(running, prepend=running.dtype.type(0))
+    steps = running.copy()
+    steps[1:] -= running[:-1]
+    return steps
 
 
 def _joined(level: int, values: _Array, positives: _Array, negatives: _Array) -> _Run:
@@ -431,9 +433,16 @@ def _joined(level: int, values: _Array, positives: _Array, negatives: _Array) ->
     first = np.flatnonzero(np.append(True, values[1:] != values[:-1])[: len(values)])
     if not len(first):
         return _Run(level, values, positives, negatives)
-    return _Run(
-        level, values[first], np.add.reduceat(positives[order], first), np.add.reduceat(negatives[order], first)
-    )
+    return _Run(level, values[first], _grouped(positives[order], first), _grouped(negatives[order], first))
+
+
+def _grouped(counts: _Array, first: _Array) -> _Array:
+    """The sums of the groups that begin at these places."""
+    if counts.dtype.kind != "i":
+        return np.add.reduceat(counts, first)
+    # faster, and of integers as exact
+    running = np.cumsum(counts)
+    return _steps(running[np.append(first[1:], len(counts)) - 1])
 
 
 def _keys(scores: _Array) -> _Array:
