@@ -169,8 +169,7 @@ class ScoreState:
             sample = score[::step]
             if weight is not None:
                 sample = sample[weight[::step] != 0]
-            keys = np.unique(_keys(sample))
-            level = 64 - _surplus_bits(keys, self._max_bins)
+            level = 64 - _surplus_bits(np.sort(_keys(sample)), self._max_bins)
         return level
 
     def merge(self, other: "ScoreState") -> "ScoreState":
@@ -466,10 +465,10 @@ def _shifted(prefixes: _Array, bits: int) -> _Array:
 
 
 def _surplus_bits(prefixes: _Array, most: int) -> int:
-    """How many bits fewer give at most so many distinct prefixes; these rise.
+    """How many bits fewer give at most so many distinct prefixes; these rise, and may be there more than once.
 
-    Neighbours stay apart where the highest bit in which they differ is kept.  So of n prefixes, as many differences
-    as there are too many have to vanish, the smallest first.
+    Neighbours stay apart where the highest bit in which they differ is kept, so fewer than `most` differences may
+    stay: the `most`-th largest has to vanish.
     """
     if len(prefixes) <= most:
         return 0
