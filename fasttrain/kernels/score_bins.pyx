@@ -112,7 +112,7 @@ def score_bins(y_true, y_score, sample_weight=None, *, max_bins, level=64, n_thr
     >>> import numpy as np
     >>> from fasttrain.kernels import score_bins
     >>> score_bins(np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8]), max_bins=3)
-    (11, array([1021, 1022, 1023], dtype=uint64), array([0, 1, 1]), array([1, 1, 0]))
+    (12, array([3067, 3069, 3070], dtype=uint64), array([0, 1, 1]), array([1, 1, 0]))
     """
     cdef cnp.ndarray labels = label_array(y_true, "y_true")
     cdef cnp.ndarray scores = real_array(y_score, "y_score", 1)
