@@ -94,8 +94,9 @@ class Arrays:
         """Counts or sums of weights: int64 or float64, finite and not negative, as a copy."""
         array = self.take(name, "if", shape)
         array = array.astype(np.int64 if array.dtype.kind == "i" else np.float64)
-        if not (np.isfinite(array).all() and (array >= 0).all()):
-            raise ValueError(f"arrays[{name!r}] must be finite and not negative, got {array[~(array >= 0)][:1]}")
+        bad = array[~(np.isfinite(array) & (array >= 0))]
+        if bad.size:
+            raise ValueError(f"arrays[{name!r}] must be finite and not negative, got {bad[0]}")
         return array
 
     def take_flag(self, name: str) -> bool:

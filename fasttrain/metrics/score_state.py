@@ -102,6 +102,7 @@ class ScoreState:
         self._runs: list[_Run] = []
         self._n_waiting = 0  # entries of all runs but the first
         self._level = 64  # the lowest of the runs
+        self._weight = 0.0  # of all rows with weights
         self._n_rows = 0
 
     def update(
@@ -142,8 +143,8 @@ class ScoreState:
                 pass  # it will be found out why
         if run is None:
             run = self._run(*positive_rows(y_true, y_score, self._pos_label, sample_weight, allow_zero=True))
-        self._n_rows += len(y_true)  # type: ignore[arg-type]
         self._add([run])
+        self._n_rows += len(y_true)  # type: ignore[arg-type]
         return self
 
     def _run(self, positive: _Array, score: _Array, weight: _Array | None) -> _Run:
@@ -196,11 +197,19 @@ class ScoreState:
         ):  # fmt: skip
             if mine != its:
                 raise ValueError(f"other must have the same {name}, got {mine!r} here and {its!r} there")
-        self._n_rows += other._n_rows
         self._add(list(other._runs))
+        self._n_rows += other._n_rows
         return self
 
     def _add(self, runs: list[_Run]) -> None:
+        weight = self._weight
+        with np.errstate(over="ignore"):
+            for run in runs:
+                if run.positives.dtype.kind == "f":
+                    weight += float(run.positives.sum() + run.negatives.sum())
+        if not math.isfinite(weight):
+            raise ValueError("sample_weight must have a finite sum over all rows so far, got infinity")
+        self._weight = weight
         for run in runs:
             if len(run.values):
                 self._n_waiting += len(run.values) if self._runs else 0
@@ -538,7 +547,12 @@ def _precision_bounds(positives: _Array, negatives: _Array, exact: bool, error: 
     if exact:
         return _widened(high, high, error, 0.0)
     start = above + (0.5 if counted else 0.0) + wrong_within
-    lost = wrong_within * np.log1p(np.divide(p, start, out=np.zeros(len(p)), where=wrong_within > 0))
+    with np.errstate(over="ignore"):
+        ratio = np.divide(p, start, out=np.zeros(len(p)), where=wrong_within > 0)
+    # a ratio beyond the range of float64 has a logarithm well within it
+    logarithm, beyond = np.log1p(ratio), np.isinf(ratio)
+    logarithm[beyond] = np.log(start[beyond] + p[beyond]) - np.log(start[beyond])
+    lost = wrong_within * logarithm
     low = math.fsum((np.maximum(p - lost, 0.0) / total).tolist())
     # the difference has an absolute error of 8 roundings of p at most
     return _widened(low, high, error, 16.0 * _UNIT)

@@ -170,6 +170,18 @@ def test_bounds_contain_the_exact_value(stream, max_bins, max_fpr):
             assert high - low < 1e-12
 
 
+def test_bounds_of_weights_far_apart():
+    # the quotient of the weights is beyond the range of float64
+    y_true, score = np.array([0, 1, 0]), np.array([0.5, 0.51, 0.1])
+    for w in (np.array([1e-200, 1e150, 1.0]), np.array([1e150, 1e-200, 1.0]), np.array([1e-200, 1e-200, 1e150])):
+        state = ScoreState(max_bins=2).update(y_true, score, w)
+        auc, precision = exact_values(y_true, score, w)
+        for value, (low, high) in ((auc, state.roc_auc_score()), (precision, state.average_precision_score())):
+            assert Fraction(low) <= value <= Fraction(high)
+    low, high = ScoreState(max_bins=2).update(y_true, score, np.array([1e-200, 1e150, 1.0])).average_precision_score()
+    assert low > 1 - 1e-12
+
+
 @settings(max_examples=300, deadline=None)
 @given(
     bins=st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=5),
@@ -295,6 +307,18 @@ def test_errors_leave_the_state_as_it_was(max_bins):
     for wrong in (0, -1, 1.5, "3", True):
         with pytest.raises(InvalidParameterError, match="max_bins"):
             ScoreState(max_bins=wrong)
+
+
+@pytest.mark.parametrize("max_bins", [None, 3])
+def test_weights_whose_sum_is_infinite(max_bins):
+    state = ScoreState(max_bins=max_bins).update([0, 1], [0.1, 0.2], [1e308, 1.0])
+    before = state.to_arrays()
+    other = ScoreState(max_bins=max_bins).update([0, 1], [0.1, 0.2], [1.0, 1e308])
+    for add in (lambda: state.merge(other), lambda: state.update([0], [0.3], [1e308]),
+                lambda: other.update([0, 0], [0.3, 0.4], [1e308, 1e308])):
+        with pytest.raises(ValueError, match="finite sum"):
+            add()
+    assert_same_arrays(state.to_arrays(), before)
 
 
 @pytest.mark.parametrize("max_bins", [None, 3])
