@@ -20,6 +20,7 @@ from fasttrain.kernels.probability import binary_probability_loss, class_probabi
 from fasttrain.kernels.ranking import ranking_curve, ranking_scores
 from fasttrain.kernels.regression import regression_loss, regression_moments
 from fasttrain.kernels.runtime import available_cpu_levels, cpu_level
+from fasttrain.kernels.score_bins import score_bins
 from fasttrain.kernels.validation import all_finite
 from fasttrain.kernels.vector_math import (
     activation_backward,
@@ -64,6 +65,7 @@ __all__ = [
     "ranking_scores",
     "regression_loss",
     "regression_moments",
+    "score_bins",
     "sgd_update",
     "sigmoid",
     "softmax",

@@ -10,6 +10,7 @@ def regression_moments(
     y_pred: _Numbers,
     sample_weight: _Numbers | None = None,
     *,
+    origins: NDArray[np.float64] | None = None,
     n_threads: int | None = None,
 ) -> NDArray[np.float64]: ...
 def regression_loss(

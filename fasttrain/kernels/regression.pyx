@@ -15,7 +15,14 @@ cimport numpy as cnp
 from cython.parallel cimport parallel
 from libc.math cimport isfinite
 
-from fasttrain.kernels.checks cimport check_contiguous, check_number, check_option, check_shape, number_array
+from fasttrain.kernels.checks cimport (
+    check_contiguous,
+    check_number,
+    check_option,
+    check_shape,
+    number_array,
+    real_array,
+)
 from fasttrain.kernels.runtime cimport (
     ft_crew,
     ft_crew_join,
@@ -65,7 +72,7 @@ _DOMAINS = {
 }
 
 
-def regression_moments(y_true, y_pred, sample_weight=None, *, n_threads=None):
+def regression_moments(y_true, y_pred, sample_weight=None, *, origins=None, n_threads=None):
     """Weight, means and centred sums of squares of the target and of the error, for each output, in one pass.
 
     With ``e = y_true - y_pred`` and weights ``w`` of 1 where none are given, the rows of the result are
@@ -79,6 +86,9 @@ def regression_moments(y_true, y_pred, sample_weight=None, *, n_threads=None):
         is copied as a whole.
     sample_weight : ndarray of shape (n_rows,), optional
         Any of these dtypes, C-contiguous, finite and not negative.
+    origins : float64 ndarray of shape (2, n_outputs), optional
+        Numbers near the targets, and near the errors: the means are then given less these.  A mean far from zero
+        is rounded more coarsely than its distance from such a number.
     n_threads : int, optional
         See :func:`fasttrain.get_num_threads`.  The result has the same bits for any number.
 
@@ -107,7 +117,7 @@ def regression_moments(y_true, y_pred, sample_weight=None, *, n_threads=None):
     >>> regression_moments(np.array([1.0, 2.0, 6.0]), np.array([1.0, 3.0, 4.0])).tolist()[:3]
     [[3.0], [3.0], [14.0]]
     """
-    return _reduce(y_true, y_pred, sample_weight, "", 0.0, -1, n_threads)
+    return _reduce(y_true, y_pred, sample_weight, "", 0.0, -1, origins, n_threads)
 
 
 def regression_loss(y_true, y_pred, sample_weight=None, *, loss="squared", alpha=0.5, n_threads=None):
@@ -164,7 +174,7 @@ def regression_loss(y_true, y_pred, sample_weight=None, *, loss="squared", alpha
         raise ValueError(f"alpha must be at most 1, got {alpha!r}")
     if code == FT_LOSS_MAXIMUM and sample_weight is not None:
         raise ValueError("sample_weight must be None where loss is 'maximum'")
-    return _reduce(y_true, y_pred, sample_weight, loss, slope, code, n_threads)
+    return _reduce(y_true, y_pred, sample_weight, loss, slope, code, None, n_threads)
 
 
 # A pass over the pairs: what goes in, how it is cut, and what comes out.
@@ -319,11 +329,12 @@ cdef void _combine(const Pairs* s) noexcept nogil:
 
 
 cdef _reduce(object y_true, object y_pred, object sample_weight, str name, double alpha, int loss,
-             object n_threads):
+             object given_origins, object n_threads):
     cdef cnp.ndarray true = number_array(y_true, "y_true", -1)
     cdef cnp.ndarray pred = number_array(y_pred, "y_pred", -1)
-    cdef cnp.ndarray weight = None, partial, scratch, origins
+    cdef cnp.ndarray weight = None, partial, scratch, origins = None
     cdef int ndim = cnp.PyArray_NDIM(true), threads
+    cdef bint add_origins = given_origins is None
     cdef Pairs s
     cdef ft_crew crew
     cdef Py_ssize_t i
@@ -352,6 +363,12 @@ cdef _reduce(object y_true, object y_pred, object sample_weight, str name, doubl
         if s.weight_type != s.true_type:
             s.widen_pairs = s.widen_pairs or s.true_type == FT_FLOAT32
         s.widen_weight = s.weight_type != FT_FLOAT64 and (s.widen_pairs or s.true_type == FT_FLOAT64)
+    if given_origins is not None:
+        origins = real_array(given_origins, "origins", 2)
+        check_shape(origins, "origins", 2, s.n_columns)
+        check_contiguous(origins, "origins")
+        if cnp.PyArray_TYPE(origins) != cnp.NPY_FLOAT64 or not np.isfinite(given_origins).all():
+            raise ValueError(f"origins must be finite and of dtype float64, got dtype {given_origins.dtype}")
     s.loss, s.alpha, s.origins = loss, alpha, NULL
     s.n_sums = FT_N_MOMENTS if loss < 0 else 2
     threads = threads_for(n_threads, <double> s.n_rows * s.n_columns, _GRAIN_PAIRS)
@@ -372,7 +389,8 @@ cdef _reduce(object y_true, object y_pred, object sample_weight, str name, doubl
         scratch = np.empty(threads * s.scratch_numbers)
         s.scratch = <double*> cnp.PyArray_DATA(scratch)
     if loss < 0:
-        origins = _origins(&s)
+        if origins is None:
+            origins = _origins(&s)
         s.origins = <double*> cnp.PyArray_DATA(origins)
     ft_crew_start(&crew, threads)
     with nogil:
@@ -382,7 +400,7 @@ cdef _reduce(object y_true, object y_pred, object sample_weight, str name, doubl
             with parallel(num_threads=threads):
                 _member(&s, &crew)
         _combine(&s)
-        if loss < 0:
+        if loss < 0 and add_origins:
             for i in range(s.n_columns):
                 s.sums[FT_MOMENT_TRUE_MEAN * s.n_columns + i] += s.origins[i]
                 s.sums[FT_MOMENT_ERROR_MEAN * s.n_columns + i] += s.origins[s.n_columns + i]

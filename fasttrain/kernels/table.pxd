@@ -228,6 +228,15 @@ cdef extern from "simd/table.h" nogil:
                                    double all_negatives, double tp, double fp, double* area,
                                    double* precisions) noexcept nogil
 
+    ctypedef struct ft_score_bin:
+        uint64_t prefix
+
+    ctypedef struct ft_score_bins:
+        int level, weighted, slot_bits
+        Py_ssize_t n_bins, max_bins
+        ft_score_bin* slots
+        ft_score_bin* spare
+
     ctypedef struct ft_table:
         const char* name
         int vector_bytes
@@ -267,6 +276,11 @@ cdef extern from "simd/table.h" nogil:
         uint64_t (*bootstrap_pairs)(Py_ssize_t size, const uint32_t* counts, const uint8_t* flags,
                                     uint64_t* positives, uint64_t* negatives) noexcept nogil
         double (*bootstrap_sum)(Py_ssize_t size, const uint32_t* counts, const double* terms) noexcept nogil
+        Py_ssize_t (*score_bins_rows)(Py_ssize_t n, int label_type, const void* labels, int score_is_double,
+                                      const void* scores, int weight_is_double, const void* sample_weight,
+                                      ft_score_bins* bins) noexcept nogil
+        void (*score_bins_merge)(ft_score_bins* bins, const ft_score_bins* other) noexcept nogil
+        void (*score_bins_collect)(const ft_score_bins* bins, ft_score_bin* collected) noexcept nogil
 
     const ft_table* const ft_level_v2
     const ft_table* const ft_level_v3

@@ -23,6 +23,7 @@ from fasttrain.metrics.classification import (
 )
 from fasttrain.metrics.detection import box_iou
 from fasttrain.metrics.intervals import proportion_interval, roc_auc_interval, roc_auc_test
+from fasttrain.metrics.confusion_state import ConfusionState
 from fasttrain.metrics.probability import brier_score_loss, hinge_loss, log_loss, top_k_accuracy_score
 from fasttrain.metrics.ranking import (
     auc,
@@ -64,6 +65,14 @@ from fasttrain.metrics.thresholds import (
 
 __all__ = [
     "BootstrapResult",
+from fasttrain.metrics.regression_state import RegressionState
+from fasttrain.metrics.report import classification_report
+from fasttrain.metrics.score_state import ScoreState
+
+__all__ = [
+    "ConfusionState",
+    "RegressionState",
+    "ScoreState",
     "accuracy_score",
     "auc",
     "average_precision_score",

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fasttrain.exceptions import InvalidParameterError, UndefinedMetricWarning, warn
-from fasttrain.metrics._labels import IndicatorPairs, LabelPairs, positions
+from fasttrain.metrics._labels import ManyLabelsARow, Targets, positions
 from fasttrain.metrics._validation import check_array_like, check_choice, zero_division_value
 
 _Array = NDArray[Any]
@@ -28,7 +28,7 @@ def check_options(labels: Any, pos_label: Any, average: Any, zero_division: Any)
 
 
 def chosen_labels(
-    targets: LabelPairs | IndicatorPairs, labels: Any, pos_label: Any, average: str | None
+    targets: Targets, labels: Any, pos_label: Any, average: str | None
 ) -> Any:
     """`labels`, or the positive one where the average is 'binary'."""
     if average == "binary":
@@ -42,7 +42,7 @@ def chosen_labels(
     return labels
 
 
-def _positive(targets: LabelPairs | IndicatorPairs, pos_label: Any) -> Any:
+def _positive(targets: Targets, pos_label: Any) -> Any:
     if targets.kind != "binary":
         choices = ", ".join(
             repr(a) for a in _AVERAGES if a != "binary" and (targets.multilabel or a != "samples")
@@ -54,15 +54,15 @@ def _positive(targets: LabelPairs | IndicatorPairs, pos_label: Any) -> Any:
     return pos_label
 
 
-def sums_of(targets: LabelPairs | IndicatorPairs, labels: Any, average: str | None) -> _Sums:
+def sums_of(targets: Targets, labels: Any, average: str | None) -> _Sums:
     """(true positives, predicted, true) of each class of `labels`, of each row, or of all."""
     if average == "samples":
-        if isinstance(targets, LabelPairs):
+        if not isinstance(targets, ManyLabelsARow):
             raise InvalidParameterError("average='samples' needs indicator matrices, got one label a row")
         return targets.row_sums(None if labels is None else targets.columns(labels))
     sums = targets.class_sums
     if labels is not None:
-        if isinstance(targets, IndicatorPairs):
+        if isinstance(targets, ManyLabelsARow):
             index = targets.columns(labels)
         elif average == "binary":
             present = targets.labels.tolist()

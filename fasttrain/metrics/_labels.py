@@ -25,12 +25,19 @@ _TABLE_CLASSES = 1024
 
 
 def check_targets(
-    y_true: Any, y_pred: Any, sample_weight: Any = None, names: tuple[str, str] = ("y_true", "y_pred")
-) -> "LabelPairs | IndicatorPairs":
+    y_true: Any,
+    y_pred: Any,
+    sample_weight: Any = None,
+    names: tuple[str, str] = ("y_true", "y_pred"),
+    allow_zero: bool = False,
+) -> "Targets":
     """The two vectors as :class:`LabelPairs`, or the two indicator matrices as :class:`IndicatorPairs`.
 
-    names: what the caller's user knows the two as.
+    names: what the caller's user knows the two as.  Counts of rows that are gone stand for both vectors: in their
+    place as `y_true` they come back as they are.  allow_zero: all rows may be without weight.
     """
+    if isinstance(y_true, (LabelCounts, IndicatorCounts)):
+        return y_true
     true_name, pred_name = names
     check_array_like(y_true, true_name)
     check_array_like(y_pred, pred_name)
@@ -40,7 +47,7 @@ def check_targets(
         check_lengths(
             (true_name, true), (pred_name, pred), ("sample_weight", as_array(sample_weight, "sample_weight"))
         )
-        weight = check_sample_weight(sample_weight, len(true))
+        weight = check_sample_weight(sample_weight, len(true), allow_zero)
     else:
         if len(true) != len(pred) or not len(true):
             check_lengths((true_name, true), (pred_name, pred))
@@ -135,14 +142,36 @@ def positions(present: _Array, wanted: Any) -> _Array:
     return np.where(present[index] == wanted, index, -1)
 
 
-class LabelPairs:
+def join_labels(a: _Array, b: _Array) -> _Sums:
+    """(the sorted labels of both, the positions in them of those of a, of those of b); each sorted and distinct."""
+    if a.dtype == b.dtype or _holds_strings(a):
+        labels = np.unique(np.concatenate([a, b]))
+        return labels, np.searchsorted(labels, a), np.searchsorted(labels, b)
+    # Python's numbers compare exactly across types
+    every = sorted({*a.tolist(), *b.tolist()})
+    place = {label: index for index, label in enumerate(every)}
+    new_a, new_b = (np.array([place[label] for label in one.tolist()], dtype=np.intp) for one in (a, b))
+    return np.array(every), new_a, new_b
+
+
+class _OneLabelARow:
+    """What holds of two vectors of labels, and of their counts."""
+
+    multilabel = False
+    labels: Any
+
+    @property
+    def kind(self) -> str:
+        """'binary' or 'multiclass', as scikit-learn names them."""
+        return "binary" if len(self.labels) <= 2 else "multiclass"
+
+
+class LabelPairs(_OneLabelARow):
     """Two vectors of labels, one class a row.
 
     Everything is computed when first asked for, and the data are passed over once for the counts and once
     more for the weights.
     """
-
-    multilabel = False
 
     def __init__(self, y_true: _Array, y_pred: _Array, sample_weight: _Array | None) -> None:
         self.y_true = y_true
@@ -176,16 +205,7 @@ class LabelPairs:
     def _coded(self) -> _Sums:
         """(labels, codes of y_true, codes of y_pred): positions among the sorted distinct labels."""
         labels_true, labels_pred = np.unique(self.y_true), np.unique(self.y_pred)
-        if self.y_true.dtype == self.y_pred.dtype or _holds_strings(self.y_true):
-            labels = np.unique(np.concatenate([labels_true, labels_pred]))
-            new_true, new_pred = np.searchsorted(labels, labels_true), np.searchsorted(labels, labels_pred)
-        else:
-            # Python's numbers compare exactly across types
-            every = sorted({*labels_true.tolist(), *labels_pred.tolist()})
-            place = {label: index for index, label in enumerate(every)}
-            new_true = np.array([place[label] for label in labels_true.tolist()])
-            new_pred = np.array([place[label] for label in labels_pred.tolist()])
-            labels = np.array(every)
+        labels, new_true, new_pred = join_labels(labels_true, labels_pred)
         return (
             labels,
             new_true.astype(np.int32)[np.searchsorted(labels_true, self.y_true)],
@@ -212,11 +232,6 @@ class LabelPairs:
         """The sorted distinct labels of both vectors."""
         return self._coded[0] if self._direct is None else self._present[0]
 
-    @property
-    def kind(self) -> str:
-        """'binary' or 'multiclass', as scikit-learn names them."""
-        return "binary" if len(self.labels) <= 2 else "multiclass"
-
     @functools.cached_property
     def table(self) -> _Array:
         """(n_labels, n_labels): rows, or sums of weights, by true and predicted label."""
@@ -228,6 +243,27 @@ class LabelPairs:
         if len(index) == len(table):
             return table
         return table[index][:, index]
+
+    @property
+    def exact_table(self) -> _Array:
+        """The table, of int64 where the weights are integers too, though the kernel sums them in float64."""
+        weight, table = self.sample_weight, self.table
+        if weight is None or weight.dtype.kind != "i":
+            return table
+        if weight.sum(dtype=np.float64) < 2.0**52:
+            return table.astype(np.int64)
+        _, y_true, y_pred = self._coded
+        exact = np.zeros(table.shape, dtype=np.int64)
+        np.add.at(exact, (y_true, y_pred), weight)
+        return exact
+
+    @property
+    def in_true(self) -> _Array:
+        """(n_labels,) bool: labels that are in y_true, though it be in rows without weight."""
+        if self._direct is None:
+            labels, y_true, _ = self._coded
+            return np.bincount(y_true, minlength=len(labels)) > 0
+        return self._direct[3].sum(axis=1)[self._present[1]] > 0
 
     @functools.cached_property
     def _direct_table(self) -> _Array:
@@ -256,21 +292,68 @@ class LabelPairs:
     def right_and_all(self) -> tuple[float, float]:
         """(rows predicted right, all rows), or sums of their weights."""
         if self._direct is not None:
-            table = self._direct_table
-            return float(table.trace()), float(table.sum())
+            return _right_and_all(self._direct_table)
         return _weigh(self.y_true == self.y_pred, self.sample_weight)
 
     def wrong_and_all(self) -> tuple[float, float]:
         """(rows predicted wrong, all rows), or sums of their weights; no difference of two sums."""
         if self._direct is not None:
-            table = self._direct_table
-            off_diagonal = table.copy()
-            np.fill_diagonal(off_diagonal, 0)
-            return float(off_diagonal.sum()), float(table.sum())
+            return _wrong_and_all(self._direct_table)
         return _weigh(self.y_true != self.y_pred, self.sample_weight)
+
+    def total(self) -> Any:
+        """All rows, or the sum of their weights."""
+        return _total(self.y_true, self.sample_weight)
 
     # of one label a row, the labels are the rows
     wrong_labels_and_all = wrong_and_all
+
+
+class LabelCounts(_OneLabelARow):
+    """The table of pairs of labels of rows that are gone, in place of the rows."""
+
+    sample_weight = None
+
+    def __init__(self, labels: _Array, table: _Array, in_true: _Array, weighted: bool) -> None:
+        self.labels = labels
+        self.table = self.exact_table = table
+        self.in_true = in_true
+        self.weighted = weighted
+
+    @functools.cached_property
+    def class_sums(self) -> _Sums:
+        """(true positives, predicted, true), each (n_labels,): rows or sums of weights."""
+        # sums of weights are float64, even of integers
+        table = self.table.astype(np.float64) if self.weighted else self.table
+        return table.diagonal(), table.sum(axis=0), table.sum(axis=1)
+
+    def right_and_all(self) -> tuple[float, float]:
+        """(rows predicted right, all rows), or sums of their weights."""
+        return _right_and_all(self.table)
+
+    def wrong_and_all(self) -> tuple[float, float]:
+        """(rows predicted wrong, all rows), or sums of their weights; no difference of two sums."""
+        return _wrong_and_all(self.table)
+
+    wrong_labels_and_all = wrong_and_all
+
+    def total(self) -> Any:
+        """All rows, or the sum of their weights."""
+        return self.class_sums[2].sum()
+
+
+def _right_and_all(table: _Array) -> tuple[float, float]:
+    return float(table.trace()), float(table.sum())
+
+
+def _wrong_and_all(table: _Array) -> tuple[float, float]:
+    off_diagonal = table.copy()
+    np.fill_diagonal(off_diagonal, 0)
+    return float(off_diagonal.sum()), float(table.sum())
+
+
+def _total(y_true: _Array, weight: _Array | None) -> Any:
+    return len(y_true) if weight is None else weight.sum(dtype=np.float64)
 
 
 def _weigh(right: _Array, weight: _Array | None) -> tuple[float, float]:
@@ -286,17 +369,12 @@ def _worth_a_table(n_classes: int, n_rows: int) -> bool:
     )
 
 
-class IndicatorPairs:
-    """Two indicator matrices (n_rows, n_labels), any number of classes a row; nonzero means yes."""
+class _ManyLabelsARow:
+    """What holds of two indicator matrices, and of their counts."""
 
     multilabel = True
     kind = "multilabel-indicator"
-
-    def __init__(self, y_true: _Array, y_pred: _Array, sample_weight: _Array | None) -> None:
-        self.y_true = y_true
-        self.y_pred = y_pred
-        self.sample_weight = sample_weight
-        self.labels = np.arange(y_true.shape[1])
+    labels: _Array
 
     def columns(self, labels: Any) -> _Array:
         """The columns that `labels` name, checked."""
@@ -309,6 +387,16 @@ class IndicatorPairs:
             )
         index: _Array = labels.astype(np.intp)
         return index
+
+
+class IndicatorPairs(_ManyLabelsARow):
+    """Two indicator matrices (n_rows, n_labels), any number of classes a row; nonzero means yes."""
+
+    def __init__(self, y_true: _Array, y_pred: _Array, sample_weight: _Array | None) -> None:
+        self.y_true = y_true
+        self.y_pred = y_pred
+        self.sample_weight = sample_weight
+        self.labels = np.arange(y_true.shape[1])
 
     @functools.cached_property
     def _sets(self) -> _Sums:
@@ -356,3 +444,47 @@ class IndicatorPairs:
         if weight is None:
             return float(wrong.sum()), float(n_rows * n_labels)
         return float((wrong * weight).sum(dtype=np.float64)), n_labels * float(weight.sum(dtype=np.float64))
+
+    def total(self) -> Any:
+        """All rows, or the sum of their weights."""
+        return _total(self.y_true, self.sample_weight)
+
+
+class IndicatorCounts(_ManyLabelsARow):
+    """The sums of indicator matrices whose rows are gone, in place of the rows.
+
+    class_sums: (3, n_labels), true positives, predicted and true; row_counts: (4,), rows right in every label, rows
+    wrong in any, labels wrong, all rows.
+    """
+
+    sample_weight = None
+
+    def __init__(self, class_sums: _Array, row_counts: _Array) -> None:
+        self.class_sums: _Sums = (class_sums[0], class_sums[1], class_sums[2])
+        self.row_counts = row_counts
+        self.labels = np.arange(class_sums.shape[1])
+
+    def row_sums(self, columns: _Array | None = None) -> _Sums:
+        """What each row has is gone."""
+        raise ValueError("average must not be 'samples': a state does not keep what single rows have")
+
+    def right_and_all(self) -> tuple[float, float]:
+        """(rows predicted right in every label, all rows), or sums of their weights."""
+        return float(self.row_counts[0]), float(self.row_counts[3])
+
+    def wrong_and_all(self) -> tuple[float, float]:
+        """(rows predicted wrong in any label, all rows), or sums of their weights."""
+        return float(self.row_counts[1]), float(self.row_counts[3])
+
+    def wrong_labels_and_all(self) -> tuple[float, float]:
+        """(labels predicted wrong, all labels) of all rows, or sums of the rows' weights."""
+        return float(self.row_counts[2]), len(self.labels) * float(self.row_counts[3])
+
+    def total(self) -> Any:
+        """All rows, or the sum of their weights."""
+        return self.row_counts[3]
+
+
+OneLabelARow = LabelPairs | LabelCounts
+ManyLabelsARow = IndicatorPairs | IndicatorCounts
+Targets = OneLabelARow | ManyLabelsARow

@@ -60,8 +60,11 @@ def check_lengths(*named_arrays: tuple[str, NDArray[Any] | None]) -> None:
         raise ValueError("y_true and y_pred must hold at least one row, got empty arrays")
 
 
-def check_sample_weight(sample_weight: Any, n_rows: int) -> NDArray[Any]:
-    """Weights as a C-contiguous array of float32, float64 or int64; finite, not negative, not all zero."""
+def check_sample_weight(sample_weight: Any, n_rows: int, allow_zero: bool = False) -> NDArray[Any]:
+    """Weights as a C-contiguous array of float32, float64 or int64; finite, not negative, not all zero.
+
+    allow_zero: of the rows of a chunk all may be without weight.
+    """
     weight = as_array(sample_weight, "sample_weight")
     if weight.ndim != 1 or weight.shape[0] != n_rows:
         raise ValueError(f"sample_weight must have shape ({n_rows},), got {weight.shape}")
@@ -76,7 +79,7 @@ def check_sample_weight(sample_weight: Any, n_rows: int) -> NDArray[Any]:
     # NaN spreads to both, and fails both comparisons
     if not (low >= 0 and high < math.inf):
         raise ValueError(f"sample_weight must be finite and not negative, got values from {low} to {high}")
-    if high == 0:
+    if high == 0 and not allow_zero:
         raise ValueError("sample_weight must not be zero in every row")
     return np.ascontiguousarray(weight)
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fasttrain.exceptions import InvalidParameterError, UndefinedMetricWarning, warn
-from fasttrain.metrics._labels import IndicatorPairs, LabelPairs, check_targets
+from fasttrain.metrics._labels import ManyLabelsARow, OneLabelARow, check_targets
 from fasttrain.metrics._validation import check_array_like, check_boolean, check_choice
 from fasttrain.metrics.classification import table_of_labels
 
@@ -380,8 +380,8 @@ def zero_one_loss(
 
 def _label_pairs(
     y_true: Any, y_pred: Any, sample_weight: Any, names: tuple[str, str] = ("y_true", "y_pred")
-) -> LabelPairs:
+) -> OneLabelARow:
     targets = check_targets(y_true, y_pred, sample_weight, names)
-    if isinstance(targets, IndicatorPairs):
+    if isinstance(targets, ManyLabelsARow):
         raise InvalidParameterError(f"{names[0]} and {names[1]} must be labels, got indicator matrices")
     return targets

@@ -21,7 +21,7 @@ from fasttrain.metrics._class_scores import (
     scores_of,
     sums_of,
 )
-from fasttrain.metrics._labels import IndicatorPairs, LabelPairs, check_targets, positions
+from fasttrain.metrics._labels import ManyLabelsARow, OneLabelARow, check_targets, positions
 from fasttrain.metrics._validation import (
     check_array_like,
     check_boolean,
@@ -141,7 +141,7 @@ def confusion_matrix(
     if labels is not None:
         check_array_like(labels, "labels")
     targets = check_targets(y_true, y_pred, sample_weight)
-    if isinstance(targets, IndicatorPairs):
+    if isinstance(targets, ManyLabelsARow):
         raise InvalidParameterError("y_true and y_pred must be labels, got indicator matrices")
     matrix = table_of_labels(targets, labels)
     if normalize is not None:
@@ -153,18 +153,15 @@ def confusion_matrix(
     return matrix
 
 
-def table_of_labels(targets: LabelPairs, labels: Any = None, true_name: str = "y_true") -> _Array:
+def table_of_labels(targets: OneLabelARow, labels: Any = None, true_name: str = "y_true") -> _Array:
     """The table of pairs of `labels`, in their order, or of all that occur; warns where there is but one."""
-    matrix = targets.table
-    weight = targets.sample_weight
-    if weight is not None and weight.dtype.kind == "i":
-        matrix = _exact_table(targets, weight, matrix)
+    matrix = targets.exact_table
     if labels is not None:
         index = positions(targets.labels, labels)
         if not index.size:
             raise ValueError("labels must hold at least one label")
         found = index >= 0
-        if not matrix[index[found]].any() and not _any_true(targets, index[found]):
+        if not targets.in_true[index[found]].any():
             raise ValueError(f"labels must hold at least one label that is in {true_name}")
         selected = np.zeros((index.size, index.size), dtype=matrix.dtype)
         # of a label that is given twice, the last place counts
@@ -180,21 +177,6 @@ def table_of_labels(targets: LabelPairs, labels: Any = None, true_name: str = "y
             UserWarning,
         )
     return matrix
-
-
-def _any_true(targets: LabelPairs, index: _Array) -> bool:
-    # rows of a true label may all have zero weight: ask the labels themselves
-    return targets.sample_weight is not None and bool(np.isin(targets.y_true, targets.labels[index]).any())
-
-
-def _exact_table(targets: LabelPairs, weight: _Array, table: _Array) -> _Array:
-    """The int64 table of integer weights, from the table of their sums in float64."""
-    if weight.sum(dtype=np.float64) < 2.0**52:
-        return table.astype(np.int64)
-    _, y_true, y_pred = targets._coded
-    exact = np.zeros(table.shape, dtype=np.int64)
-    np.add.at(exact, (y_true, y_pred), weight)
-    return exact
 
 
 def multilabel_confusion_matrix(
@@ -247,7 +229,7 @@ def multilabel_confusion_matrix(
     sums = sums_of(targets, labels, "samples" if samplewise else None)
     weight = targets.sample_weight
     if not samplewise:
-        total: Any = len(targets.y_true) if weight is None else weight.sum(dtype=np.float64)
+        total = targets.total()
     else:
         total = len(targets.labels if labels is None else np.asarray(labels))
         if weight is not None:

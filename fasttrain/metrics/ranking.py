@@ -149,8 +149,7 @@ def roc_auc_score(
         found = _quick(y_true, y_score, sample_weight)
         if found is not None and not math.isnan(found[0]):
             return found[0]
-    elif not isinstance(max_fpr, numbers.Real) or not 0 < max_fpr <= 1:
-        raise InvalidParameterError(f"max_fpr must be above 0 and at most 1, got {max_fpr!r}")
+    check_max_fpr(max_fpr)
     if labels is not None:
         check_array_like(labels, "labels")
     kind, true, classes, score, weight = _inputs(y_true, y_score, sample_weight)
@@ -175,15 +174,35 @@ def roc_auc_score(
 def _binary_auc(positive: _Array, score: _Array, weight: _Array | None, max_fpr: float | None = None) -> float:
     roc_auc, _, n_positive, n_negative = ranking_scores(positive, score, weight)
     if not n_positive or not n_negative:
-        warn("ROC AUC is not defined where y_true holds one class only.", UndefinedMetricWarning)
+        warn_of_one_class()
         return math.nan
     if max_fpr is None or max_fpr == 1:
         return roc_auc
     tps, fps, _ = ranking_curve(positive, score, weight)
+    return partial_auc(tps, fps, max_fpr)
+
+
+def check_max_fpr(max_fpr: Any) -> None:
+    """None, or a number above 0 and at most 1."""
+    if max_fpr is not None and (not isinstance(max_fpr, numbers.Real) or not 0 < float(max_fpr) <= 1):
+        raise InvalidParameterError(f"max_fpr must be above 0 and at most 1, got {max_fpr!r}")
+
+
+def warn_of_one_class() -> None:
+    """There is no area under a curve that has one direction only."""
+    warn("ROC AUC is not defined where y_true holds one class only.", UndefinedMetricWarning)
+
+
+def partial_auc(tps: _Array, fps: _Array, max_fpr: float) -> float:
+    """The standardised area up to this false positive rate, from the counts down the distinct scores."""
     tpr, fpr = np.concatenate([[0.0], tps / tps[-1]]), np.concatenate([[0.0], fps / fps[-1]])
     stop = int(np.searchsorted(fpr, max_fpr, "right"))
     end = np.interp(max_fpr, fpr[stop - 1 : stop + 1], tpr[stop - 1 : stop + 1])
-    area = _area(np.append(fpr[:stop], max_fpr), np.append(tpr[:stop], end))
+    return standardised_area(_area(np.append(fpr[:stop], max_fpr), np.append(tpr[:stop], end)), max_fpr)
+
+
+def standardised_area(area: float, max_fpr: float) -> float:
+    """An area up to this false positive rate, scaled so that chance is 0.5 (McClish 1989)."""
     least, most = 0.5 * max_fpr**2, max_fpr
     return 0.5 * (1.0 + (area - least) / (most - least))
 
@@ -309,12 +328,13 @@ def average_precision_score(
 def _average_precision(positive: _Array, score: _Array, weight: _Array | None) -> float:
     _, precision, n_positive, _ = ranking_scores(positive, score, weight)
     if not n_positive:
-        _warn_of_no_positives()
+        warn_of_no_positives()
         return 0.0
     return precision
 
 
-def _warn_of_no_positives() -> None:
+def warn_of_no_positives() -> None:
+    """Of no positive rows every threshold finds all."""
     warn("No row of y_true is positive: recall is 1 at every threshold.", UserWarning)
 
 
@@ -362,7 +382,13 @@ def roc_curve(
     ([0.0, 0.0, 0.5, 0.5, 1.0], [0.0, 0.5, 0.5, 1.0, 1.0], [inf, 0.8, 0.4, 0.35, 0.1])
     """
     check_boolean(drop_intermediate, "drop_intermediate")
-    tps, fps, thresholds = descent(y_true, y_score, pos_label, sample_weight)
+    return roc_points(*descent(y_true, y_score, pos_label, sample_weight), drop_intermediate)
+
+
+def roc_points(
+    tps: _Array, fps: _Array, thresholds: _Array, drop_intermediate: bool
+) -> tuple[_Array, _Array, _Array]:
+    """The ROC curve from the counts down the distinct scores."""
     if drop_intermediate and len(fps) > 2:
         turns = (np.diff(fps, 2) != 0) | (np.diff(tps, 2) != 0)
         tps, fps, thresholds = _keep(turns, tps, fps, thresholds)
@@ -422,12 +448,18 @@ def precision_recall_curve(
     ([1.0, 1.0, 0.5, 0.5, 0.0], [0.1, 0.35, 0.4, 0.8])
     """
     check_boolean(drop_intermediate, "drop_intermediate")
-    tps, fps, thresholds = descent(y_true, y_score, pos_label, sample_weight)
+    return precision_recall_points(*descent(y_true, y_score, pos_label, sample_weight), drop_intermediate)
+
+
+def precision_recall_points(
+    tps: _Array, fps: _Array, thresholds: _Array, drop_intermediate: bool
+) -> tuple[_Array, _Array, _Array]:
+    """The precision-recall curve from the counts down the distinct scores."""
     if drop_intermediate and len(fps) > 2:
         tps, fps, thresholds = _keep(_ends_of_plateaus(tps), tps, fps, thresholds)
     precision = tps / (tps + fps)  # rows without weight have no threshold: never 0 / 0
     if tps[-1] == 0:
-        _warn_of_no_positives()
+        warn_of_no_positives()
         recall = np.ones(len(tps))
     else:
         recall = tps / tps[-1]
@@ -484,6 +516,13 @@ def det_curve(
     n_classes = len(_classes(_column(as_array(y_true, "y_true"), "y_true")))
     if n_classes != 2:
         raise ValueError(f"y_true must hold two classes, got {n_classes}")
+    return det_points(tps, fps, thresholds, drop_intermediate)
+
+
+def det_points(
+    tps: _Array, fps: _Array, thresholds: _Array, drop_intermediate: bool
+) -> tuple[_Array, _Array, _Array]:
+    """The DET curve from the counts down the distinct scores."""
     zero = np.zeros(1, dtype=tps.dtype)
     tps, fps = np.concatenate([zero, tps]), np.concatenate([zero, fps])
     thresholds = np.concatenate([[np.inf], thresholds.astype(np.float64, copy=False)])
@@ -515,7 +554,7 @@ def _quick(y_true: Any, y_score: Any, sample_weight: Any) -> tuple[Any, Any, Any
 
 
 def _inputs(
-    y_true: Any, y_score: Any, sample_weight: Any
+    y_true: Any, y_score: Any, sample_weight: Any, allow_zero: bool = False
 ) -> tuple[str, _Array, _Array, _Array, _Array | None]:
     """(kind of y_true, y_true, its sorted classes, scores as the kernel takes them, weights or None)."""
     check_array_like(y_true, "y_true")
@@ -527,7 +566,7 @@ def _inputs(
         weight = _column(as_array(sample_weight, "sample_weight"), "sample_weight")
     check_lengths(("y_true", true), ("y_score", score), ("sample_weight", weight))
     if weight is not None:
-        weight = check_sample_weight(weight, len(true))
+        weight = check_sample_weight(weight, len(true), allow_zero)
         weight = weight.astype(np.float64) if weight.dtype.kind == "i" else weight
     kind, classes = _kind(true)
     if kind != "multilabel-indicator":
@@ -596,6 +635,7 @@ def positive_label(classes: _Array, pos_label: Any) -> Any:
 
 
 def check_pos_label(pos_label: Any) -> None:
+    """A label."""
     if not isinstance(pos_label, (numbers.Real, str, np.bool_)):
         raise InvalidParameterError(f"pos_label must be a number, a bool or a string, got {pos_label!r}")
 
@@ -613,12 +653,23 @@ def descent(
                 return curve
         except (TypeError, ValueError):
             pass  # it will be found out why
-    kind, true, classes, score, weight = _inputs(y_true, y_score, sample_weight)
-    if kind == "multilabel-indicator" or (kind == "multiclass" and pos_label is None):
-        raise ValueError(f"y_true must hold two classes, or pos_label be given, got a {kind} target")
-    tps, fps, thresholds = ranking_curve(true == positive_label(classes, pos_label), _column(score, "y_score"), weight)
+    positive, score, weight = positive_rows(y_true, y_score, pos_label, sample_weight)
+    tps, fps, thresholds = ranking_curve(positive, score, weight)
     given = as_array(y_score, "y_score").dtype
     return tps, fps, thresholds if given.kind == "O" else thresholds.astype(given, copy=False)
+
+
+def positive_rows(
+    y_true: Any, y_score: Any, pos_label: Any, sample_weight: Any, allow_zero: bool = False
+) -> tuple[_Array, _Array, _Array | None]:
+    """(which rows are positive, scores, weights or None), as the kernels take them.
+
+    allow_zero: all rows may be without weight.
+    """
+    kind, true, classes, score, weight = _inputs(y_true, y_score, sample_weight, allow_zero)
+    if kind == "multilabel-indicator" or (kind == "multiclass" and pos_label is None):
+        raise ValueError(f"y_true must hold two classes, or pos_label be given, got a {kind} target")
+    return true == positive_label(classes, pos_label), _column(score, "y_score"), weight
 
 
 def _averaged(

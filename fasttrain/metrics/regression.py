@@ -50,8 +50,8 @@ _ScoreOutputs = Literal["raw_values", "uniform_average", "variance_weighted"] | 
 
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 _EPSILON = float(np.finfo(np.float64).eps)
-_ERRORS = ("raw_values", "uniform_average")
-_SCORES = ("raw_values", "uniform_average", "variance_weighted")
+ERRORS = ("raw_values", "uniform_average")
+SCORES = ("raw_values", "uniform_average", "variance_weighted")
 
 # Rows that are handled at a time where a piece of an array is made.
 _PIECE_ROWS = 1 << 16
@@ -126,10 +126,10 @@ def root_mean_squared_error(
     >>> root_mean_squared_error([3, -0.5, 2, 7], [2.5, 0.0, 2, 8])
     0.6123724356957945
     """
-    _check_outputs(multioutput, _ERRORS)
+    check_outputs(multioutput, ERRORS)
     values = np.sqrt(mean_squared_error(y_true, y_pred, sample_weight=sample_weight, multioutput="raw_values"))
     # as in scikit-learn, a weight of the one output is no error here
-    return _average_outputs(values, multioutput, None if isinstance(multioutput, str) else multioutput)
+    return average_outputs(values, multioutput, None if isinstance(multioutput, str) else multioutput)
 
 
 def mean_absolute_error(
@@ -354,19 +354,19 @@ def median_absolute_error(
     >>> median_absolute_error([3, -0.5, 2, 7], [2.5, 0.0, 2, 8])
     0.5
     """
-    _check_outputs(multioutput, _ERRORS)
-    true, pred, weight, output_weights = _check(
+    check_outputs(multioutput, ERRORS)
+    true, pred, weight, output_weights = check_pairs(
         y_true, y_pred, sample_weight, multioutput, allow_strings=False
     )
     # refuses what is not finite
-    _weight_sum(regression_loss(true, pred, weight, loss="absolute"))
+    weight_sum(regression_loss(true, pred, weight, loss="absolute"))
     errors = np.subtract(pred, true, dtype=np.float64)
     np.abs(errors, out=errors)
     if weight is None:
         medians = np.atleast_1d(np.median(errors, axis=0))
     else:
         medians = _quantiles(errors, weight, 50.0)
-    return _average_outputs(medians, multioutput, output_weights)
+    return average_outputs(medians, multioutput, output_weights)
 
 
 def max_error(y_true: ArrayLike, y_pred: ArrayLike) -> float:
@@ -392,8 +392,8 @@ def max_error(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     >>> max_error([3, 2, 7, 1], [4, 2, 7, 1])
     1.0
     """
-    true, pred, _, _ = _check(y_true, y_pred, None, None, allow_strings=False)
-    _check_one_output(true, "max_error")
+    true, pred, _, _ = check_pairs(y_true, y_pred, None, None, allow_strings=False)
+    check_one_output(true, "max_error")
     return float(regression_loss(true, pred, loss="maximum")[1, 0])
 
 
@@ -436,12 +436,19 @@ def r2_score(
     0.948608
     """
     if multioutput is not None:
-        _check_outputs(multioutput, _SCORES)
+        check_outputs(multioutput, SCORES)
     check_boolean(force_finite, "force_finite")
-    true, pred, weight, output_weights = _check(y_true, y_pred, sample_weight, multioutput)
+    true, pred, weight, output_weights = check_pairs(y_true, y_pred, sample_weight, multioutput)
     moments = regression_moments(true, pred, weight)
-    _weight_sum(moments)
-    if len(true) < 2:
+    return r2_of_moments(moments, len(true), multioutput, output_weights, force_finite)
+
+
+def r2_of_moments(
+    moments: _Floats, n_rows: int, multioutput: Any, output_weights: _Floats | None, force_finite: bool
+) -> Any:
+    """R^2 from the moments of the kernel of that name."""
+    weight_sum(moments)
+    if n_rows < 2:
         warn("R^2 score is not well-defined with less than two samples.", UndefinedMetricWarning)
         return math.nan
     return _share_explained(moments[5], moments[2], multioutput, output_weights, force_finite)
@@ -484,11 +491,18 @@ def explained_variance_score(
     >>> round(explained_variance_score([3, -0.5, 2, 7], [2.5, 0.0, 2, 8]), 6)
     0.957173
     """
-    _check_outputs(multioutput, _SCORES)
+    check_outputs(multioutput, SCORES)
     check_boolean(force_finite, "force_finite")
-    true, pred, weight, output_weights = _check(y_true, y_pred, sample_weight, multioutput)
+    true, pred, weight, output_weights = check_pairs(y_true, y_pred, sample_weight, multioutput)
     moments = regression_moments(true, pred, weight)
-    _weight_sum(moments)
+    return explained_variance_of_moments(moments, multioutput, output_weights, force_finite)
+
+
+def explained_variance_of_moments(
+    moments: _Floats, multioutput: Any, output_weights: _Floats | None, force_finite: bool
+) -> Any:
+    """The variance explained from the moments of the kernel of that name."""
+    weight_sum(moments)
     return _share_explained(moments[4], moments[2], multioutput, output_weights, force_finite)
 
 
@@ -527,9 +541,9 @@ def mean_tweedie_deviance(
     >>> round(mean_tweedie_deviance([2, 0, 1, 4], [0.5, 0.5, 2, 2], power=1), 6)
     1.426015
     """
-    _check_power(power)
-    true, pred, weight, _ = _check(y_true, y_pred, sample_weight, None)
-    _check_one_output(true, "mean_tweedie_deviance")
+    check_power(power)
+    true, pred, weight, _ = check_pairs(y_true, y_pred, sample_weight, None)
+    check_one_output(true, "mean_tweedie_deviance")
     return _mean_deviance(true, pred, weight, power)
 
 
@@ -628,11 +642,11 @@ def d2_tweedie_score(
     >>> round(d2_tweedie_score([0.5, 1, 2.5, 7], [1, 1, 5, 3.5], power=1), 6)
     0.487915
     """
-    _check_power(power)
-    true, pred, weight, _ = _check(y_true, y_pred, sample_weight, None)
-    _check_one_output(true, "d2_tweedie_score")
+    check_power(power)
+    true, pred, weight, _ = check_pairs(y_true, y_pred, sample_weight, None)
+    check_one_output(true, "d2_tweedie_score")
     moments = regression_moments(true, pred, weight)
-    total = _weight_sum(moments)
+    total = weight_sum(moments)
     if len(true) < 2:
         warn("D^2 score is not well-defined with less than two samples.", UndefinedMetricWarning)
         return math.nan
@@ -689,12 +703,12 @@ def d2_pinball_score(
     >>> d2_pinball_score([1, 2, 3], [1, 3, 3])
     0.5
     """
-    _check_outputs(multioutput, _ERRORS)
+    check_outputs(multioutput, ERRORS)
     _check_alpha(alpha)
-    true, pred, weight, output_weights = _check(y_true, y_pred, sample_weight, multioutput)
+    true, pred, weight, output_weights = check_pairs(y_true, y_pred, sample_weight, multioutput)
     alpha = float(alpha)
     sums = regression_loss(true, pred, weight, loss="pinball", alpha=alpha)
-    _weight_sum(sums)
+    weight_sum(sums)
     if len(true) < 2:
         warn("D^2 score is not well-defined with less than two samples.", UndefinedMetricWarning)
         return math.nan
@@ -752,13 +766,20 @@ def _mean_loss(
     alpha: float = 0.5,
     finish: Callable[[_Array], _Array] | None = None,
 ) -> Any:
-    _check_outputs(multioutput, _ERRORS)
-    true, pred, weight, output_weights = _check(y_true, y_pred, sample_weight, multioutput)
+    check_outputs(multioutput, ERRORS)
+    true, pred, weight, output_weights = check_pairs(y_true, y_pred, sample_weight, multioutput)
     sums = regression_loss(true, pred, weight, loss=loss, alpha=float(alpha))
-    values = sums[1] / _weight_sum(sums)
+    return mean_of_sums(sums, multioutput, output_weights, finish)
+
+
+def mean_of_sums(
+    sums: _Floats, multioutput: Any, output_weights: Any, finish: Callable[[_Array], _Array] | None = None
+) -> Any:
+    """The mean loss from (2, n_outputs), the sums of weights and of weighted losses, averaged over the outputs."""
+    values = sums[1] / weight_sum(sums)
     if finish is not None:
         values = finish(values)
-    return _average_outputs(values, multioutput, output_weights)
+    return average_outputs(values, multioutput, output_weights)
 
 
 def _plain(y: Any) -> bool:
@@ -769,7 +790,7 @@ def _plain(y: Any) -> bool:
     return bool(flags.c_contiguous and flags.aligned and (dtype == _FLOAT64 or dtype == _FLOAT32))
 
 
-def _check(
+def check_pairs(
     y_true: Any, y_pred: Any, sample_weight: Any, multioutput: Any, *, allow_strings: bool = True
 ) -> tuple[_Array, _Array, _Array | None, _Floats | None]:
     """What the kernels take: y_true and y_pred of one shape, weights or None; and the outputs' weights or None.
@@ -802,8 +823,13 @@ def _check(
     if pred.shape != true.shape:
         other = 1 if pred.ndim == 1 else pred.shape[1]
         raise ValueError(f"y_true and y_pred must have the same number of outputs, got {n_outputs} and {other}")
+    return true, pred, weight, check_output_weights(multioutput, n_outputs)
+
+
+def check_output_weights(multioutput: Any, n_outputs: int) -> _Floats | None:
+    """The weights of the outputs, or None where `multioutput` is a name."""
     if multioutput is None or isinstance(multioutput, str):
-        return true, pred, weight, None
+        return None
     check_array_like(multioutput, "multioutput")
     output_weights = np.asarray(multioutput, dtype=np.float64)
     if n_outputs == 1:
@@ -812,7 +838,7 @@ def _check(
         raise ValueError(f"multioutput must have shape ({n_outputs},), got {output_weights.shape}")
     if not np.isfinite(output_weights).all():
         raise ValueError("multioutput must not hold NaN or infinity")
-    return true, pred, weight, output_weights
+    return output_weights
 
 
 def _columns(y: _Array, name: str, allow_strings: bool) -> _Array:
@@ -830,7 +856,8 @@ def _kernel_array(y: _Array) -> _Array:
     return np.require(y, requirements=["C", "A"])
 
 
-def _check_outputs(multioutput: Any, names: tuple[str, ...]) -> None:
+def check_outputs(multioutput: Any, names: tuple[str, ...]) -> None:
+    """None, one of these names, or an array."""
     if isinstance(multioutput, str):
         if multioutput in names:
             return
@@ -841,7 +868,8 @@ def _check_outputs(multioutput: Any, names: tuple[str, ...]) -> None:
     raise InvalidParameterError(f"multioutput must be {options} or an array of weights, got {multioutput!r}")
 
 
-def _check_one_output(true: _Array, name: str) -> None:
+def check_one_output(true: _Array, name: str) -> None:
+    """Some metrics are defined for one output."""
     if true.ndim == 2:
         raise ValueError(f"{name} takes one output, got y_true of shape {true.shape}")
 
@@ -851,12 +879,13 @@ def _check_alpha(alpha: Any) -> None:
         raise InvalidParameterError(f"alpha must be a number from 0 to 1, got {alpha!r}")
 
 
-def _check_power(power: Any) -> None:
+def check_power(power: Any) -> None:
+    """A power for which there is a Tweedie distribution."""
     if not (isinstance(power, numbers.Real) and (float(power) <= 0 or float(power) >= 1)):
         raise InvalidParameterError(f"power must be a number of at most 0 or at least 1, got {power!r}")
 
 
-def _weight_sum(sums: _Floats) -> float:
+def weight_sum(sums: _Floats) -> float:
     """The sum of the weights, first among the sums of a kernel; not 0."""
     total = float(sums[0, 0])
     if total == 0:
@@ -864,7 +893,8 @@ def _weight_sum(sums: _Floats) -> float:
     return total
 
 
-def _average_outputs(values: _Floats, multioutput: Any, weights: Any) -> Any:
+def average_outputs(values: _Floats, multioutput: Any, weights: Any) -> Any:
+    """One value of those of the outputs, or all of them."""
     if isinstance(multioutput, str) and multioutput == "raw_values":
         return values
     if len(values) == 1 and weights is None:
@@ -887,8 +917,8 @@ def _share_explained(
     if force_finite and constant.any():
         scores[constant] = np.where(numerator[constant] == 0, 1.0, 0.0)
     if isinstance(multioutput, str) and multioutput == "variance_weighted" and not constant.all():
-        return _average_outputs(scores, None, denominator)
-    return _average_outputs(scores, multioutput, output_weights)
+        return average_outputs(scores, None, denominator)
+    return average_outputs(scores, multioutput, output_weights)
 
 
 def _pieces(n_rows: int) -> Iterator[slice]:
@@ -951,18 +981,24 @@ def _weighted_quantile(values: _Array, weight: _Array, rank: float) -> float:
 
 
 def _mean_deviance(true: _Array, pred: _Array, weight: _Array | None, power: float) -> float:
+    sums = deviance_sums(true, pred, weight, power)
+    return float(sums[1, 0]) / weight_sum(sums)
+
+
+def deviance_sums(true: _Array, pred: _Array, weight: _Array | None, power: float) -> _Floats:
+    """(2, 1): the sums of the weights and of the weighted deviances of one output."""
     losses: dict[float, Any] = {0: "squared", 1: "poisson", 2: "gamma"}
     if power in losses:
-        sums = regression_loss(true, pred, weight, loss=losses[power])
-        return float(sums[1, 0]) / _weight_sum(sums)
+        return regression_loss(true, pred, weight, loss=losses[power])
     # refuses what is not finite
-    total = _weight_sum(regression_loss(true, pred, weight, loss="absolute"))
+    sums = regression_loss(true, pred, weight, loss="absolute")
     for name, y, least in (("y_true", true, power >= 2), ("y_pred", pred, True)):
         if (power > 0 or y is pred) and not ((y > 0) if least else (y >= 0)).all():
             raise ValueError(
                 f"{name} must be {'positive' if least else 'at least 0'} for power={power}, got {y.min()}"
             )
-    return _power_deviance(true, pred, weight, power) / total
+    sums[1] = _power_deviance(true, pred, weight, power)
+    return sums
 
 
 def _power_deviance(true: _Array, pred: _Array | float, weight: _Array | None, power: float) -> float:

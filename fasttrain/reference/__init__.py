@@ -15,6 +15,7 @@ from fasttrain.reference.optim import adam_update, sgd_update
 from fasttrain.reference.probability import binary_probability_loss, class_probability_loss
 from fasttrain.reference.ranking import ranking_curve, ranking_scores
 from fasttrain.reference.regression import regression_loss, regression_moments
+from fasttrain.reference.score_bins import score_bins
 from fasttrain.reference.validation import all_finite
 from fasttrain.reference.vector_math import (
     activation_backward,
@@ -57,6 +58,7 @@ __all__ = [
     "ranking_scores",
     "regression_loss",
     "regression_moments",
+    "score_bins",
     "sgd_update",
     "sigmoid",
     "softmax",

@@ -7,7 +7,7 @@ LOSSES = (
 )  # fmt: skip
 
 
-def regression_moments(y_true, y_pred, sample_weight=None, *, n_threads=None):
+def regression_moments(y_true, y_pred, sample_weight=None, *, origins=None, n_threads=None):
     """Weight, means and centred sums of squares of the target and of the error, for each output.
 
     See :func:`fasttrain.kernels.regression_moments`; ``n_threads`` is ignored.
@@ -15,6 +15,8 @@ def regression_moments(y_true, y_pred, sample_weight=None, *, n_threads=None):
     true, pred, weight = _columns(y_true, y_pred, sample_weight)
     total = weight.sum()
     moments = np.zeros((6, true.shape[1]))
+    if origins is not None and (origins.shape != (2, true.shape[1]) or not np.isfinite(origins).all()):
+        raise ValueError(f"origins must be finite and have shape (2, {true.shape[1]}), got {origins!r}")
     if len(true):
         moments[0] = total
         moments[5] = weight @ (true - pred) ** 2
@@ -22,6 +24,8 @@ def regression_moments(y_true, y_pred, sample_weight=None, *, n_threads=None):
             # about the first row, so that the mean of a constant is that constant
             moments[row] = values[0] + (weight @ (values - values[0]) / total if total > 0 else 0)
             moments[row + 1] = weight @ (values - moments[row]) ** 2
+        if origins is not None:
+            moments[[1, 3]] -= origins
     return moments
 
 

@@ -352,7 +352,11 @@ def draw_regression(draw, rng, dtype, low=-4.0):
     }
 
 
-entry("regression_moments")(draw_regression)
+@entry("regression_moments")
+def draw_regression_moments(draw, rng, dtype):
+    arguments = draw_regression(draw, rng, dtype)
+    shape = arguments["y_true"].shape
+    return {**arguments, "origins": maybe(draw, quarters(rng, np.float64, 2, *(shape[1:] or (1,))))}
 
 
 @entry("all_finite", exact=True)
@@ -430,6 +434,13 @@ def draw_detection(draw, rng, dtype):
         "areas": maybe(draw, quarters(rng, other, n_true, low=0)),
         "box_format": draw(st.sampled_from(["xyxy", "xywh"])),
     }
+
+
+@entry("score_bins", exact=True, dtypes=LABEL_DTYPES)
+def draw_score_bins(draw, rng, dtype):
+    arguments = draw_ranking(draw, rng, dtype)
+    del arguments["allow_infinity"]
+    return {**arguments, "max_bins": draw(st.integers(1, 40)), "level": draw(st.sampled_from([0, 5, 12, 64]))}
 
 
 @entry("sgd_update", in_place=("param", "momentum_buffer"), exact=True)

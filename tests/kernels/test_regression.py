@@ -48,6 +48,8 @@ def test_closed_form():
     y_true, y_pred = np.array([1.0, 2.0, 6.0]), np.array([1.0, 3.0, 4.0])
     moments = kernels.regression_moments(y_true, y_pred)
     np.testing.assert_allclose(moments[:, 0], [3, 3, 14, 1 / 3, 14 / 3, 5], rtol=1e-15)
+    less = kernels.regression_moments(y_true, y_pred, origins=np.array([[1.0], [-2.0]]))
+    np.testing.assert_allclose(less[:, 0], [3, 2, 14, 7 / 3, 14 / 3, 5], rtol=1e-15)
     weight = np.array([1.0, 0.0, 3.0])
     moments = kernels.regression_moments(y_true, y_pred, weight)
     np.testing.assert_allclose(moments[:, 0], [4, 19 / 4, 75 / 4, 1.5, 3, 12], rtol=1e-15)
@@ -298,3 +300,21 @@ def test_read_only_and_unaligned():
     shifted = np.frombuffer(b"\0" + GOOD.tobytes(), dtype=np.uint8)[1:].view(np.float64)
     with pytest.raises(ValueError, match="y_true must be aligned"):
         kernels.regression_moments(shifted, GOOD)
+
+
+def test_means_less_origins_keep_their_digits():
+    # a mean near 2^60 is rounded to 2^8
+    y_true = 2.0**60 + 2.0**8 * np.array([0.0, 1.0, 1.0])
+    y_pred = np.zeros(3)
+    origins = np.array([[2.0**60], [2.0**60]])
+    moments = kernels.regression_moments(y_true, y_pred, origins=origins)
+    np.testing.assert_allclose(moments[[1, 3], 0], 2.0**8 * 2 / 3, rtol=1e-15)
+    np.testing.assert_allclose(moments[[2, 4], 0], 2.0**16 * 2 / 3, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "origins", [np.zeros((2, 2)), np.zeros(2), np.zeros((2, 1), np.float32), np.array([[np.nan], [0.0]]), [[0.0]]]
+)
+def test_bad_origins(origins):
+    with pytest.raises((TypeError, ValueError), match="origins"):
+        kernels.regression_moments(np.zeros(3), np.zeros(3), origins=origins)

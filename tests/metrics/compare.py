@@ -38,17 +38,17 @@ def assert_same(ours, theirs, *args, **kwargs):
     assert_equal(actual, expected)
 
 
-def assert_equal(actual, expected):
-    """Integers and texts exactly, floats to RTOL, and the same types of containers."""
+def assert_equal(actual, expected, atol=1e-15):
+    """Integers and texts exactly, floats to RTOL or atol, and the same types of containers."""
     if isinstance(expected, tuple):
         assert isinstance(actual, tuple)
         assert len(actual) == len(expected)
         for one, other in zip(actual, expected, strict=True):
-            assert_equal(one, other)
+            assert_equal(one, other, atol)
     elif isinstance(expected, dict):
         assert list(actual) == list(expected)
         for key in expected:
-            assert_equal(actual[key], expected[key])
+            assert_equal(actual[key], expected[key], atol)
     elif expected is None or isinstance(expected, str):
         assert actual == expected
     else:
@@ -57,4 +57,4 @@ def assert_equal(actual, expected):
             assert actual.dtype == expected.dtype
             np.testing.assert_array_equal(actual, expected)
         else:
-            np.testing.assert_allclose(actual, expected, rtol=RTOL, atol=1e-15)
+            np.testing.assert_allclose(actual, expected, rtol=RTOL, atol=atol)

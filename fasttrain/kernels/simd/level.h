@@ -16,6 +16,7 @@
 #include "probability.h"
 #include "bootstrap.h"
 #include "regression.h"
+#include "score_bins.h"
 #include "real_f32.h"
 #include "ranking.h"
 #include "real_end.h"
@@ -63,4 +64,7 @@ static const ft_table ft_this_level = {
     .bootstrap_draw = ft_bootstrap_draw,
     .bootstrap_pairs = ft_bootstrap_pairs,
     .bootstrap_sum = ft_bootstrap_sum,
+    .score_bins_rows = ft_score_bins_rows,
+    .score_bins_merge = ft_score_bins_merge,
+    .score_bins_collect = ft_score_bins_collect,
 };

@@ -232,6 +232,23 @@ enum {
     FT_N_MOMENTS
 };
 
+/* The rows whose score's key begins with a prefix: of each label their number or the sum of their weights. */
+typedef struct {
+    uint64_t prefix;
+    union {
+        uint64_t count;
+        double weight;
+    } of[2];
+} ft_score_bin;
+
+/* At most max_bins such bins of prefixes of `level` bits, in 2^slot_bits slots (more than max_bins). */
+typedef struct {
+    int level, weighted, slot_bits;
+    ptrdiff_t n_bins, max_bins;
+    ft_score_bin *slots;
+    ft_score_bin *spare; /* (max_bins,), overwritten */
+} ft_score_bins;
+
 /* Interleaved copies of a small table of counts, or of sums of weights. */
 enum { FT_COUNT_LANES = 8, FT_WEIGHT_LANES = 4 };
 
@@ -311,6 +328,17 @@ typedef struct {
                                 uint64_t *negatives);
     /* sum_i counts[i] terms[i]; counts below 2^31 */
     double (*bootstrap_sum)(ptrdiff_t size, const uint32_t *counts, const double *terms);
+    /* ---- score_bins.h ---- */
+    /* bins, from their level on, = the rows without those of zero weight; returns the first row whose score is
+       not finite, whose label, of its type FT_*, is neither 0 nor 1, or whose weight is negative or not finite,
+       or -1 */
+    ptrdiff_t (*score_bins_rows)(ptrdiff_t n, int label_type, const void *labels, int score_is_double,
+                                 const void *scores, int weight_is_double, const void *sample_weight,
+                                 ft_score_bins *bins);
+    /* bins += other */
+    void (*score_bins_merge)(ft_score_bins *bins, const ft_score_bins *other);
+    /* collected (n_bins,) = the bins, in no order */
+    void (*score_bins_collect)(const ft_score_bins *bins, ft_score_bin *collected);
 } ft_table;
 
 /* NULL where the file was compiled for another architecture. */
