@@ -21,9 +21,9 @@ from fasttrain.metrics.classification import (
     precision_score,
     recall_score,
 )
+from fasttrain.metrics.confusion_state import ConfusionState
 from fasttrain.metrics.detection import box_iou
 from fasttrain.metrics.intervals import proportion_interval, roc_auc_interval, roc_auc_test
-from fasttrain.metrics.confusion_state import ConfusionState
 from fasttrain.metrics.probability import brier_score_loss, hinge_loss, log_loss, top_k_accuracy_score
 from fasttrain.metrics.ranking import (
     auc,
@@ -52,9 +52,11 @@ from fasttrain.metrics.regression import (
     root_mean_squared_error,
     root_mean_squared_log_error,
 )
+from fasttrain.metrics.regression_state import RegressionState
 from fasttrain.metrics.relevance import dcg_score, label_ranking_average_precision_score, ndcg_score
 from fasttrain.metrics.report import classification_report
 from fasttrain.metrics.resampling import BootstrapResult, bootstrap, bootstrap_difference
+from fasttrain.metrics.score_state import ScoreState
 from fasttrain.metrics.thresholds import (
     best_threshold,
     confusion_matrix_at_thresholds,
@@ -65,11 +67,6 @@ from fasttrain.metrics.thresholds import (
 
 __all__ = [
     "BootstrapResult",
-from fasttrain.metrics.regression_state import RegressionState
-from fasttrain.metrics.report import classification_report
-from fasttrain.metrics.score_state import ScoreState
-
-__all__ = [
     "ConfusionState",
     "RegressionState",
     "ScoreState",
@@ -78,9 +75,9 @@ __all__ = [
     "average_precision_score",
     "balanced_accuracy_score",
     "best_threshold",
-    "box_iou",
     "bootstrap",
     "bootstrap_difference",
+    "box_iou",
     "brier_score_loss",
     "calibration_curve",
     "class_likelihood_ratios",
