@@ -260,13 +260,19 @@ cdef void _member(const Pairs* s, ft_crew* crew) noexcept nogil:
     ft_crew_leave(crew, thread)
 
 
-# The first row's targets and errors.
+# Targets and errors of the first row that has a weight, or of the first of all.
 cdef cnp.ndarray _origins(const Pairs* s):
     cdef cnp.ndarray origins = np.empty((2, s.n_columns))
     cdef double* first = <double*> cnp.PyArray_DATA(origins)
-    cdef Py_ssize_t j
-    table.widen(s.true_type, s.n_columns, s.y_true, first)
-    table.widen(s.pred_type, s.n_columns, s.y_pred, first + s.n_columns)
+    cdef Py_ssize_t row = 0, j
+    cdef double weight = 0.0
+    if s.weight != NULL:
+        while weight == 0.0 and row < s.n_rows:
+            table.widen(s.weight_type, 1, s.weight + row * s.weight_width, &weight)
+            row += 1
+        row = row - 1 if weight != 0.0 else 0
+    table.widen(s.true_type, s.n_columns, s.y_true + row * s.n_columns * s.true_width, first)
+    table.widen(s.pred_type, s.n_columns, s.y_pred + row * s.n_columns * s.pred_width, first + s.n_columns)
     for j in range(s.n_columns):
         first[s.n_columns + j] = first[j] - first[s.n_columns + j]
     return origins

@@ -20,9 +20,10 @@ def regression_moments(y_true, y_pred, sample_weight=None, *, origins=None, n_th
     if len(true):
         moments[0] = total
         moments[5] = weight @ (true - pred) ** 2
+        first = np.argmax(weight != 0)  # or 0
         for row, values in ((1, true), (3, true - pred)):
-            # about the first row, so that the mean of a constant is that constant
-            moments[row] = values[0] + (weight @ (values - values[0]) / total if total > 0 else 0)
+            # about a row that counts, so that the mean of a constant is that constant
+            moments[row] = values[first] + (weight @ (values - values[first]) / total if total > 0 else 0)
             moments[row + 1] = weight @ (values - moments[row]) ** 2
         if origins is not None:
             moments[[1, 3]] -= origins

@@ -158,6 +158,14 @@ def test_a_constant_is_one(value, shape):
         moments = kernels.regression_moments(y, np.zeros(shape), **options)
         np.testing.assert_array_equal(moments[[2, 4]], 0)
         np.testing.assert_array_equal(moments[[1, 3]], value)
+    # other values without weight, some or all of a first piece
+    for n_strange in (1, min(shape[0] - 1, PIECE + 1)):
+        strange, weight = y.copy(), np.random.default_rng(0).integers(1, 9, shape[0])
+        strange[:n_strange] = 2.5
+        weight[:n_strange] = 0
+        moments = kernels.regression_moments(strange, np.zeros(shape), weight)
+        np.testing.assert_array_equal(moments[[2, 4]], 0)
+        np.testing.assert_array_equal(moments[[1, 3]], value)
 
 
 @pytest.mark.parametrize("loss", [None, *LOSSES])

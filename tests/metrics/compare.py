@@ -20,7 +20,7 @@ def call(function, *args, **kwargs):
     return result, {one.category.__name__ for one in caught}
 
 
-def assert_same(ours, theirs, *args, **kwargs):
+def assert_same(ours, theirs, *args, atol=1e-15, **kwargs):
     """Call both; compare results, exception classes and kinds of warnings."""
     actual, actual_warnings = call(ours, *args, **kwargs)
     expected, expected_warnings = call(theirs, *args, **kwargs)
@@ -35,7 +35,7 @@ def assert_same(ours, theirs, *args, **kwargs):
         raise actual
     # scikit-learn's divisions leak NumPy's own warnings in places
     assert actual_warnings == expected_warnings - {"RuntimeWarning"}
-    assert_equal(actual, expected)
+    assert_equal(actual, expected, atol)
 
 
 def assert_equal(actual, expected, atol=1e-15):

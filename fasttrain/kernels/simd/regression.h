@@ -7,7 +7,7 @@
  * for each output.  Bodies are always inlined with constant flags; other element types are widened by the
  * caller, a piece at a time (ft_widen).
  *
- * The centred sums of a piece come from one pass about a shift, the piece's first row: sum d^2 - (sum d)^2 / n
+ * The centred sums of a piece come from one pass about a shift, the piece's first row with a weight: sum d^2 - (sum d)^2 / n
  * with d = y - shift.  It loses no more digits than (shift - mean)^2 exceeds the variance; where that is more
  * than six bits, the piece, which is still in the cache, is summed again about its mean.  A constant has d = 0
  * in every row, and a centred sum of exactly 0.  Means are given less an origin, one for all pieces: between
@@ -89,6 +89,14 @@ FT_INLINE double ft_pair_number(int is_double, const void *x, ptrdiff_t i) {
 
 /* ---- moments -------------------------------------------------------------------------------------- */
 
+/* The first row with a weight, whose numbers serve as shift; the first of all if none has one. */
+FT_INLINE ptrdiff_t ft_first_weighted(int is_double, ptrdiff_t n_rows, const void *weight) {
+    for (ptrdiff_t i = 0; i < n_rows; i++)
+        if (ft_pair_number(is_double, weight, i) != 0)
+            return i;
+    return 0;
+}
+
 /* Steps after which running sums are put aside: the error of a sum grows with the run and not with the piece. */
 enum { FT_RUN = 128 };
 
@@ -161,8 +169,9 @@ FT_INLINE void ft_moments_down(int is_double, int weighted, ptrdiff_t n_rows, co
                                const void *y_pred, const void *weight, const double *origins, double *moments,
                                ptrdiff_t stride) {
     const f64v one = ft_broadcast_f64(1);
-    double true_shift = ft_pair_number(is_double, y_true, 0);
-    double error_shift = true_shift - ft_pair_number(is_double, y_pred, 0);
+    const ptrdiff_t first = weighted ? ft_first_weighted(is_double, n_rows, weight) : 0;
+    double true_shift = ft_pair_number(is_double, y_true, first);
+    double error_shift = true_shift - ft_pair_number(is_double, y_pred, first);
     for (int again = 1, pass = 0; again && pass < 2; pass++) {
         ft_moment_sums s = {0};
         const f64v t = ft_broadcast_f64(true_shift), e = ft_broadcast_f64(error_shift);
@@ -192,8 +201,9 @@ FT_INLINE void ft_moments_along(int is_double, ptrdiff_t n_rows, ptrdiff_t n_col
                                 const void *y_true, const void *y_pred, const void *weight,
                                 const double *origins, double *moments, ptrdiff_t stride) {
     const ptrdiff_t count = n_columns < FT_LANES_f64 ? n_columns : FT_LANES_f64;
-    f64v true_shift = ft_pair_load(is_double, y_true, 0, n_columns);
-    f64v error_shift = true_shift - ft_pair_load(is_double, y_pred, 0, n_columns);
+    const ptrdiff_t first = weight ? ft_first_weighted(is_double, n_rows, weight) * row_stride : 0;
+    f64v true_shift = ft_pair_load(is_double, y_true, first, n_columns);
+    f64v error_shift = true_shift - ft_pair_load(is_double, y_pred, first, n_columns);
     for (int again = 1, pass = 0; again && pass < 2; pass++) {
         ft_moment_sums s = {0};
         double sums[6][FT_LANES_f64], shifts[2][FT_LANES_f64];
