@@ -99,8 +99,9 @@ cdef Py_ssize_t MIN_PIECE_ROWS = 16
 cdef Py_ssize_t UPDATE_WEIGHTS = 8192
 cdef Py_ssize_t UPDATE_ROWS = 32
 # Batches and rows of an epoch that pay for parameters in panels, and bytes of them at most, since the copies take
-# time and memory.
-cdef Py_ssize_t PANEL_BATCHES = 4, PANEL_ROWS = 128, PANEL_BYTES = 32 << 20
+# time and memory: measured for 784-128-10, where 3 to 8 batches of 16 to 256 rows break even, and for
+# 784-1024-1024-10, where 8 to 32 do.
+cdef Py_ssize_t PANEL_BATCHES = 8, PANEL_ROWS = 256, PANEL_BYTES = 32 << 20
 # Weights from which the first step has its own phase, and bytes of a batch's rows at most, which every thread reads.
 cdef Py_ssize_t FIRST_WEIGHTS = 16384, FIRST_BYTES = 1 << 20
 # Rows of a piece of that phase at most.
