@@ -33,8 +33,8 @@ def quietly(function, *args, **kwargs):
 def placements(positive, score):
     """Of each positive row the share of negative rows below it, of each negative row that of positive rows above."""
     score = np.asarray(score, dtype=np.float64)
-    above = score[positive][:, np.newaxis] - score[~positive]
-    wins = np.where(above > 0, 1.0, np.where(above == 0, 0.5, 0.0))
+    above, below = score[positive][:, np.newaxis], score[~positive]
+    wins = 0.5 * (above > below) + 0.5 * (above >= below)
     return wins.mean(axis=1), wins.mean(axis=0)
 
 
