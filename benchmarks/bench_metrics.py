@@ -115,6 +115,7 @@ def bench_small_calls(bench, peers):
     y_true, p = probabilities(FEW_ROWS, 2, np.float64)
     y_pred = (p > 0.5).astype(np.int64)
     for name, arguments in (
+        ("accuracy_score", (y_true, y_pred)), ("f1_score", (y_true, y_pred)), ("confusion_matrix", (y_true, y_pred)),
         ("log_loss", (y_true, p)), ("brier_score_loss", (y_true, p)), ("hinge_loss", (y_true, p)),
         ("balanced_accuracy_score", (y_true, y_pred)), ("cohen_kappa_score", (y_true, y_pred)),
         ("matthews_corrcoef", (y_true, y_pred)), ("hamming_loss", (y_true, y_pred)),
