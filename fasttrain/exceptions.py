@@ -4,10 +4,13 @@ Where scikit-learn is already imported, what is raised and warned of belongs to 
 the ``except`` clauses and warning filters of either library work.  It is never imported from here.
 """
 
+import contextlib
 import functools
 import sys
 import types
 import warnings
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 __all__ = [
@@ -77,7 +80,27 @@ def _restore(own: type[Any], args: tuple[Any, ...]) -> Any:
     return exception_class(own)(*args)
 
 
-def warn(message: str, own: type[Warning]) -> None:
+# Who is told of warnings instead of the filters, which all threads share: whether the answer is undefined.
+_listener: ContextVar[Callable[[bool], None] | None] = ContextVar("_listener", default=None)
+
+
+@contextlib.contextmanager
+def listening(listener: Callable[[bool], None]) -> Iterator[None]:
+    """Within this context and thread, :func:`warn` calls ``listener(undefined)`` and warns nobody.
+
+    Parameters
+    ----------
+    listener : callable
+        Of one bool: whether the warning says that an answer is not defined.
+    """
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+def warn(message: str, own: type[Warning], *, undefined: bool = False) -> None:
     """Warn with :func:`exception_class` of ``own``, naming the first line outside fasttrain as the place.
 
     Parameters
@@ -85,7 +108,13 @@ def warn(message: str, own: type[Warning]) -> None:
     message : str
     own : type
         A warning class: of this module, or a built-in one, which is taken as it is.
+    undefined : bool, default False
+        The answer is a stand-in, although the warning is no ``UndefinedMetricWarning``.
     """
+    listener = _listener.get()
+    if listener is not None:
+        listener(undefined or own is UndefinedMetricWarning)
+        return
     level = 2
     frame: types.FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "fasttrain":

@@ -649,7 +649,8 @@ def resample_sums(
     -------
     sums : float64 ndarray of shape (n_resamples, n_terms)
     scores : float64 ndarray of shape (n_resamples, n_rankings, 2)
-        Area under the ROC curve and average precision; nan where they are not defined or not wanted.
+        Area under the ROC curve and average precision; nan where they are not defined.  Without weights, average
+        precision is nan where it is not wanted.
     tables : list of float64 ndarray of shape (n_resamples, n_cells)
         Rows, or sums of weights, in each cell.
 

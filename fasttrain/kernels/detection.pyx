@@ -102,14 +102,23 @@ cdef inline void _put(Box box, double* columns, Py_ssize_t stride) noexcept nogi
     columns[3 * stride], columns[4 * stride] = box.bottom, box.area
 
 
+cdef inline double _real(const char* values, bint is_double, Py_ssize_t index) noexcept nogil:
+    return (<const double*> values)[index] if is_double else (<const float*> values)[index]
+
+
 cdef Py_ssize_t _first_bad_box(const Boxes* boxes) noexcept nogil:
     cdef Py_ssize_t index
     cdef Box box
+    cdef double width, height
     for index in range(boxes.size):
         box = _box(boxes, index)
+        width, height = box.right - box.left, box.bottom - box.top
+        if boxes.is_xywh:  # far from the origin, corners hide a small size
+            width = _real(boxes.data, boxes.is_double, 4 * index + 2)
+            height = _real(boxes.data, boxes.is_double, 4 * index + 3)
         # NaN fails every comparison, and infinite corners leave an infinite or no area
         if not (
-            box.right >= box.left and box.bottom >= box.top and box.area <= _LARGEST_AREA
+            width >= 0 and height >= 0 and box.area <= _LARGEST_AREA
             and isfinite(box.left) and isfinite(box.top) and isfinite(box.right) and isfinite(box.bottom)
         ):
             return index
@@ -296,10 +305,6 @@ ctypedef struct Evaluation:
     Py_ssize_t thread_bytes
     double* precision           # (n_thresholds, n_recalls, n_classes, n_ranges, n_limits)
     double* recall              # (n_thresholds, n_classes, n_ranges, n_limits)
-
-
-cdef inline double _real(const char* values, bint is_double, Py_ssize_t index) noexcept nogil:
-    return (<const double*> values)[index] if is_double else (<const float*> values)[index]
 
 
 cdef inline double _true_area(const Evaluation* s, Py_ssize_t row, double box_area) noexcept nogil:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["beta_cdf", "beta_quantile"]
+__all__ = ["beta_quantile"]
 
 _Array = NDArray[np.float64]
 
@@ -87,42 +87,6 @@ class _Density:
         a, b = (self.a, self.b) if sign == 1 else (self.b, self.a)
         with np.errstate(over="ignore"):
             return 1.0 / (1.0 + b / a * np.exp(-u))
-
-
-def beta_cdf(x: Any, a: Any, b: Any) -> _Array:
-    """Regularised incomplete beta function ``I_x(a, b)``, for a and b of at least 1.
-
-    Parameters
-    ----------
-    x, a, b : array-like
-        They broadcast; ``0 <= x <= 1``.
-
-    Returns
-    -------
-    float64 ndarray
-        With a relative error of about ``1e-16 sqrt(min(a, b))``, and no less than rounding x makes.
-
-    Examples
-    --------
-    >>> from fasttrain.metrics._beta import beta_cdf
-    >>> round(float(beta_cdf(0.5, 2, 3)), 12)
-    0.6875
-    """
-    x, a, b = np.broadcast_arrays(*(np.asarray(one, dtype=np.float64) for one in (x, a, b)))
-    result = np.where(x >= 1.0, 1.0, 0.0)
-    inside = (x > 0.0) & (x < 1.0)
-    density = _Density(a[inside], b[inside])
-    x = x[inside]
-    # log(x / (1 - x)) - log(a / b); near the mode, where a and b may be large, without their cancellation
-    difference = density.b * x - density.a * (1.0 - x)
-    near = np.abs(difference) < 0.1 * density.smaller
-    u = np.log(x) - np.log1p(-x) - np.log(density.a / density.b)
-    u[near] = np.log1p(difference[near] / density.a[near]) - np.log1p(-difference[near] / density.b[near])
-    # of two tails the one that the mode is not in
-    side = np.where(u < 0.0, -1.0, 1.0)
-    tail = np.exp(density.tail(u, side)[0])
-    result[inside] = np.where(side < 0.0, tail, 1.0 - tail)
-    return result
 
 
 def beta_quantile(tail: float, a: Any, b: Any) -> tuple[_Array, _Array]:

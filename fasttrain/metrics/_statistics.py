@@ -14,17 +14,20 @@ others        every other function of (y_true, y_pred)              nothing: the
 ============  ====================================================  =======================================
 """
 
+import contextlib
 import functools
 import inspect
 import sys
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fasttrain.exceptions import UndefinedMetricWarning
+from fasttrain.exceptions import UndefinedMetricWarning, listening
+from fasttrain.kernels import matmul
 from fasttrain.kernels.bootstrap import LAST, POSITIVE, order_in_memory
 from fasttrain.metrics import agreement, classification, probability, ranking, regression
 
@@ -34,7 +37,10 @@ _Floats = NDArray[np.float64]
 _EPSILON = float(np.finfo(np.float64).eps)
 
 _TINY = float(np.finfo(np.float64).tiny)
-_MANY_ROWS = 64
+# Numbers of a table that are held at a time.
+_TABLE_NUMBERS = 1 << 22
+# Python's warning filters belong to all threads.
+_FILTERS = threading.RLock()
 
 _TABLES = {
     classification.accuracy_score,
@@ -58,13 +64,15 @@ class Rows:
     weight : float64 of each row, or None.
     sizes : how many rows of the data set each stands for, or None where it stands for itself.
     unit : uint32, the unit of each row, or None where each is its own.
+    grouped : whether a unit may have several rows.
     """
 
     def __init__(
-        self, true: _Array, pred: _Array, weight: _Array | None, sizes: _Array | None, unit: _Array | None, n_units: int
-    ) -> None:
+        self, true: _Array, pred: _Array, weight: _Array | None, sizes: _Array | None, unit: _Array | None,
+        n_units: int, grouped: bool = False,
+    ) -> None:  # fmt: skip
         self.true, self.pred, self.weight, self.sizes, self.unit = true, pred, weight, sizes, unit
-        self.n_units = n_units
+        self.n_units, self.grouped = n_units, grouped
 
     @property
     def mass(self) -> _Floats:
@@ -90,6 +98,7 @@ class Metric:
 
     def __init__(self, function: Callable[..., Any], options: dict[str, Any]) -> None:
         self.function, self.options = function, options
+        self._asked: tuple[_Array, _Array, bool] | None = None
 
     @functools.cached_property
     def takes_weights(self) -> bool:
@@ -104,17 +113,44 @@ class Metric:
             return self.function(true, pred, **self.options)
         return self.function(true, pred, sample_weight=weight, **self.options)
 
+    @functools.cached_property
+    def _is_ours(self) -> bool:
+        return str(getattr(self.function, "__module__", "")).partition(".")[0] == "fasttrain"
+
+    @contextlib.contextmanager
+    def _quiet(self) -> Iterator[tuple[type[Exception], ...]]:
+        """Nobody is warned; that the metric is undefined is one of the exceptions that are yielded."""
+        with listening(_raise_if_undefined), np.errstate(all="ignore"):
+            if self._is_ours:
+                yield (ValueError, ZeroDivisionError, _Undefined)
+                return
+            undefined: tuple[type[Warning], ...] = (UndefinedMetricWarning,)
+            peer: Any = getattr(sys.modules.get("sklearn.exceptions"), "UndefinedMetricWarning", None)
+            if peer is not None:
+                undefined = (*undefined, peer)
+            with _FILTERS, warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                for category in undefined:
+                    warnings.simplefilter("error", category)
+                yield (ValueError, ZeroDivisionError, _Undefined, *undefined)
+
     def _weighs(self, true: _Array, pred: _Array) -> bool:
         """Whether it takes weights for such data: some options refuse them."""
         if not self.takes_weights:
             return False
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                self(true, pred, np.ones(len(true)))
-            except (TypeError, ValueError):
-                return False
-        return True
+        if self._asked is None or self._asked[0] is not true or self._asked[1] is not pred:
+            found = True
+            with self._quiet() as refused:
+                try:
+                    self(true, pred, np.ones(len(true)))
+                except (_Undefined, Warning):
+                    pass  # it has taken them
+                except refused:
+                    found = False
+                except TypeError:
+                    found = False
+            self._asked = true, pred, found
+        return self._asked[2]
 
     def of_counts(self, true: _Array, pred: _Array, weight: _Array | None, counts: _Array) -> _Floats:
         """The values of resamples: counts (n_resamples, n_rows), integers or sums of weights.
@@ -123,32 +159,35 @@ class Metric:
         """
         values = np.full(len(counts), np.nan)
         weighs = self._weighs(true, pred)
-        undefined: tuple[type[Warning], ...] = (UndefinedMetricWarning,)
-        peer: Any = getattr(sys.modules.get("sklearn.exceptions"), "UndefinedMetricWarning", None)
-        if peer is not None:
-            undefined = (*undefined, peer)
-        refused: tuple[type[Exception], ...] = (ValueError, ZeroDivisionError, *undefined)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            for category in undefined:
-                warnings.simplefilter("error", category)
+        with self._quiet() as refused:
             for resample, count in enumerate(counts):
                 kept = np.flatnonzero(count)
                 if not len(kept):
                     continue
+                if not weighs:
+                    kept = np.repeat(np.arange(len(count)), count)
+                    given = None
+                else:
+                    given = count[kept] if count.dtype.kind == "f" else count[kept].astype(np.int64)
+                    if len(kept) == 1 and given.dtype.kind == "i" and given[0] > 1:
+                        # one row that is drawn again is two: some metrics ask for so many
+                        kept, given = np.repeat(kept, 2), np.array([given[0] - 1, 1])
+                    if weight is not None:
+                        given = given * weight[kept]
                 try:
-                    if weighs:
-                        given = count[kept].astype(np.int64) if weight is None and count.dtype.kind != "f" else None
-                        if given is None:
-                            given = count[kept] if weight is None else count[kept] * weight[kept]
-                        value = self(true[kept], pred[kept], given)
-                    else:
-                        kept = np.repeat(np.arange(len(count)), count)
-                        value = self(true[kept], pred[kept], None)
+                    values[resample] = float(self(true[kept], pred[kept], given))
                 except refused:
                     continue
-                values[resample] = float(value)
         return values
+
+
+class _Undefined(Exception):
+    """A metric of fasttrain warns that it is not defined."""
+
+
+def _raise_if_undefined(undefined: bool) -> None:
+    if undefined:
+        raise _Undefined
 
 
 class Statistic:
@@ -173,11 +212,16 @@ class Statistic:
 
     def without_each(self) -> _Floats:
         """The value without each unit, or without one of the rows that each row stands for; nan if undefined."""
-        rows, values = self.rows, np.empty(self.rows.n_units)
+        return self._without(np.arange(self.rows.n_units))
+
+    def _without(self, units: _Array) -> _Floats:
+        """The value without each of these, by calling the metric."""
+        rows, values = self.rows, np.empty(len(units))
         counts = np.ones(len(rows.true), dtype=np.int64) if rows.sizes is None else rows.sizes.astype(np.int64)
-        for unit in range(rows.n_units):
-            left = counts - ((np.arange(len(counts)) if rows.unit is None else rows.unit) == unit)
-            values[unit] = self.of_counts(left[np.newaxis])[0]
+        unit_of = np.arange(len(counts)) if rows.unit is None else rows.unit
+        for i, unit in enumerate(units):
+            left = (counts - (unit_of == unit))[np.newaxis]
+            values[i] = self.metric.of_counts(rows.true, rows.pred, rows.weight, left)[0]
         return values
 
 
@@ -199,6 +243,7 @@ class Means(Statistic):
         return np.ascontiguousarray(np.stack([self.rows.by_unit(term) for term in self.row_terms]))
 
     def of_sums(self, sums: _Floats) -> _Floats:
+        """nan where the sums are of no weight, or tell too little."""
         total, *others = sums.T
         values = np.full(len(total), np.nan)
         some = total > 0
@@ -207,15 +252,27 @@ class Means(Statistic):
         return values
 
     def of_counts(self, counts: _Array) -> _Floats:
-        return self.of_sums(counts @ self.row_terms.T)
+        sums = matmul(counts.astype(np.float64), self.row_terms, transpose_b=True)
+        values = self.of_sums(sums)
+        for resample in self.doubtful(sums, values):
+            values[resample] = super().of_counts(counts[resample : resample + 1])[0]
+        return values
+
+    @staticmethod
+    def doubtful(sums: _Floats, values: _Floats) -> _Array:
+        """Of which the sums tell too little."""
+        return np.flatnonzero(np.isnan(values) & (sums[:, 0] > 0))
 
     def without_each(self) -> _Floats:
         multiplicity = np.ones(len(self.rows.true)) if self.rows.sizes is None else self.rows.sizes
-        whole = self.row_terms @ multiplicity
+        whole = (self.row_terms * multiplicity).sum(axis=1)
         left = whole - self.terms.T
         # what rounding leaves of nothing is nothing
         left[left[:, 0] <= 1e-12 * whole[0], 0] = 0.0
-        return self.of_sums(left)
+        values = self.of_sums(left)
+        units = self.doubtful(left, values)
+        values[units] = self._without(units)
+        return values
 
 
 def _mean(total: _Floats, loss: _Floats) -> _Floats:
@@ -229,12 +286,12 @@ def _root(total: _Floats, loss: _Floats) -> _Floats:
 def _share_explained(total: _Floats, squares: _Floats, first: _Floats, second: _Floats) -> _Floats:
     """1 - sum of squared errors / sum of squared deviations; `first` and `second`: moments about some origin."""
     deviations = second - first * first / total
-    # a target that is constant in a resample leaves rounding errors only
-    return np.where(deviations > 1e-13 * second, 1.0 - squares / deviations, np.nan)
+    # less than this has lost digits, and a constant target leaves rounding errors only
+    return np.where(deviations > 1e-3 * second, 1.0 - squares / deviations, np.nan)
 
 
 def _regression_terms(
-    name: str, options: dict[str, Any], true: _Array, pred: _Array
+    name: str, options: dict[str, Any], true: _Array, pred: _Array, mass: _Floats
 ) -> tuple[list[_Floats], Callable[..., _Floats]] | None:
     """The terms of each row; None if the options or the data need the metric itself."""
     if true.ndim != 1 or pred.ndim != 1 or true.dtype.kind not in "biuf" or pred.dtype.kind not in "biuf":
@@ -260,10 +317,8 @@ def _regression_terms(
         return [2.0 * (np.log(p / t) + t / p - 1.0)], _mean
     if name == "r2_score":
         # the moments must not be large beside their difference: about the middle, an outlier that is not drawn does
-        # not matter, and of many rows hardly ever only equal ones are drawn
-        if len(t) < _MANY_ROWS:
-            return None
-        centred = t - np.median(t)
+        # not matter
+        centred = t - np.median(t[mass > 0])
         return [(t - p) ** 2, centred, centred**2], _share_explained
     return None
 
@@ -354,7 +409,7 @@ class RankingScore(Statistic):
         rows, d = self.rows, self.descent
         mass, part = rows.mass, rows.part
         if self.precision:
-            if rows.unit is not None or rows.weight is not None:
+            if rows.grouped or rows.weight is not None:
                 return super().without_each()
             return self._precision_without_each(*d.sums(mass))
         is_one = np.empty(len(mass), dtype=bool)
@@ -473,22 +528,30 @@ class LabelScore(Statistic):
     def without_each(self) -> _Floats:
         rows, n_cells = self.rows, len(self.true)
         table = np.bincount(self.cell, rows.mass, n_cells).astype(np.float64)
-        left: _Array
-        index: _Array | None
-        if rows.unit is not None:
-            key = rows.unit.astype(np.int64) * n_cells + self.cell
-            tables = np.bincount(key, rows.part, rows.n_units * n_cells).reshape(rows.n_units, n_cells)
-            left, index = table - tables, None
+        index: _Array | None = None
+        if rows.grouped:
+            assert rows.unit is not None
+            cell, of_cell = self.cell, rows.part
+            owner, n_owners = rows.unit.astype(np.int64), rows.n_units
         elif rows.weight is None:
-            left, index = table - np.eye(n_cells), self.cell
+            cell, of_cell, index = np.arange(n_cells), np.ones(n_cells), self.cell
+            owner, n_owners = cell, n_cells
         else:
             # rows of one cell and one weight leave the same behind
             key = np.stack([self.cell.astype(np.float64), rows.part], axis=1)
             distinct, index = np.unique(key, axis=0, return_inverse=True)
-            left = np.repeat(table[np.newaxis], len(distinct), axis=0)
-            left[np.arange(len(distinct)), distinct[:, 0].astype(np.int64)] -= distinct[:, 1]
-        left[np.abs(left) <= 1e-12 * table] = 0.0
-        values = self.of_sums(left)
+            cell, of_cell = distinct[:, 0].astype(np.int64), distinct[:, 1]
+            owner, n_owners = np.arange(len(cell)), len(cell)
+        order = np.argsort(owner, kind="stable")
+        values = np.empty(n_owners)
+        step = max(1, _TABLE_NUMBERS // n_cells)
+        for begin in range(0, n_owners, step):
+            size = min(step, n_owners - begin)
+            own = order[slice(*np.searchsorted(owner, (begin, begin + size), sorter=order))]
+            gone = np.bincount((owner[own] - begin) * n_cells + cell[own], of_cell[own], size * n_cells)
+            left = table - gone.reshape(size, n_cells)
+            left[np.abs(left) <= 1e-12 * table] = 0.0
+            values[begin : begin + size] = self.of_sums(left)
         return values if index is None else values[index.reshape(-1)]
 
 
@@ -497,6 +560,9 @@ def codes_of(labels: _Array) -> tuple[_Array, int]:
     if labels.dtype.kind in "biu":
         low, high = int(labels.min()), int(labels.max())
         if high - low < 1 << 12:
+            # uint64 may lie beyond int64, and differences of small integers may not fit them
+            if labels.dtype.kind == "u":
+                return (labels - labels.dtype.type(low)).astype(np.int64), high - low + 1
             return np.subtract(labels, low, dtype=np.int64, casting="unsafe"), high - low + 1
     distinct, codes = np.unique(labels, return_inverse=True)
     return codes.astype(np.int64).reshape(-1), len(distinct)
@@ -523,7 +589,7 @@ def statistic(metric: Metric, rows: Rows, descents: list[Descent]) -> Statistic:
             descents.append(Descent(rows, positive))
             return RankingScore(metric, rows, descents[-1], precision)
     elif getattr(regression, name, None) is function:
-        found = _regression_terms(name, options, true, pred)
+        found = _regression_terms(name, options, true, pred, rows.mass)
         if found is not None:
             return Means(metric, rows, *found)
     elif function in (probability.log_loss, probability.brier_score_loss):

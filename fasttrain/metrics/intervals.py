@@ -9,7 +9,6 @@ all that is needed; two models are compared row by row.
 
 import math
 import numbers
-from statistics import NormalDist
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -436,6 +435,8 @@ def _warn_of_one_class() -> None:
 def _normal_quantile(confidence: Any) -> float:
     if not isinstance(confidence, numbers.Real) or not 0.0 < float(confidence) < 1.0:
         raise InvalidParameterError(f"confidence must be a number between 0 and 1, got {confidence!r}")
+    from statistics import NormalDist  # costs more to import than all metrics
+
     return -NormalDist().inv_cdf(0.5 * (1.0 - float(confidence)))
 
 

@@ -335,7 +335,7 @@ def _average_precision(positive: _Array, score: _Array, weight: _Array | None) -
 
 def warn_of_no_positives() -> None:
     """Of no positive rows every threshold finds all."""
-    warn("No row of y_true is positive: recall is 1 at every threshold.", UserWarning)
+    warn("No row of y_true is positive: recall is 1 at every threshold.", UserWarning, undefined=True)
 
 
 def roc_curve(

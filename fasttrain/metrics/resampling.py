@@ -10,6 +10,7 @@ binomials; else those of the rows.  Both are the same distribution.
 """
 
 import functools
+import inspect
 import math
 import numbers
 import os
@@ -22,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fasttrain.exceptions import InvalidParameterError, UndefinedMetricWarning, warn
 from fasttrain.kernels.bootstrap import cell_counts, resample_counts, resample_sums
-from fasttrain.metrics._statistics import Descent, Metric, Rows, Statistic, codes_of, statistic
+from fasttrain.metrics._statistics import Descent, Means, Metric, Rows, Statistic, codes_of, statistic
 from fasttrain.metrics._validation import (
     as_array,
     check_array_like,
@@ -136,18 +137,22 @@ def bootstrap(
 
     Notes
     -----
-    A replicate is not defined where the metric of a resample is not: one class only, a metric that raises
-    ValueError or warns that it is undefined.  Such replicates are nan, counted in ``n_undefined``, and left out.
+    A replicate is not defined where the metric of a resample is not: one class only, no positive row for average
+    precision, a metric that raises ValueError or warns that it is undefined.  Such replicates are nan, counted in
+    ``n_undefined``, and left out.
 
     ROC-AUC and average precision of two classes, means over rows (squared, absolute and percentage errors,
     deviances, log loss, Brier score), r2 and metrics of labels are computed from sums over a resample, in about a
-    nanosecond a row and core; others are called once for each.  Log loss takes the classes of the data for those
-    of each resample.  The classes of an average over classes are those that occur in the resample, unless the
-    metric's ``labels`` say otherwise.
+    nanosecond a row and core; others are called once for each.  Functions of other libraries are called while
+    Python's warning filters, which all threads share, are changed; by one thread at a time.
+
+    Log loss without options takes the classes of the data for those of each resample.  The classes of an average
+    over classes are those that occur in the resample, unless the metric's ``labels`` say otherwise.  Expected
+    calibration error by quantiles bins a resample by its rows, and the data by interpolated quantiles.
 
     With 'bca', average precision with weights or groups, and metrics that are called, are computed once without
-    each row or group.  Where the metric is the same without any of them, the acceleration is 0.  Strata do not enter
-    the acceleration.
+    each row or group; metrics of labels without each distinct row or group.  Where the metric is the same without
+    any of them, the acceleration is 0.  Strata do not enter the acceleration.
 
     Weights of one class that differ by a factor of more than 1e150 are beyond what ROC-AUC and average precision of a
     resample can add up.
@@ -276,11 +281,12 @@ def _bootstrap(
     results = []
     for i in range(len(metrics)):
         value, replicate = values[0][i], replicates[0][i]
-        left = None if without is None else without[0][i]
         if difference:
             value, replicate = value - values[1][i], replicate - replicates[1][i]
-            left = None if without is None or left is None else left - without[1][i]
-        results.append(_result(value, replicate, left, resamples.multiplicity, float(confidence), method))
+        acceleration = None
+        if without is not None:
+            acceleration = _acceleration([of_pred[i] for of_pred in without], resamples.multiplicity)
+        results.append(_result(value, replicate, acceleration, float(confidence), method))
     if isinstance(metric, dict):
         return [dict(zip(metric, results, strict=True))]
     if isinstance(metric, (list, tuple)):
@@ -313,7 +319,26 @@ def _metric(metric: Any) -> Metric:
         raise InvalidParameterError(f"metric must be a name, a function, or several of them, got {metric!r}")
     if "sample_weight" in options:
         raise InvalidParameterError("sample_weight must be given to bootstrap, not to the metric")
-    return Metric(metric, options)
+    return Metric(metric, _without_defaults(metric, options))
+
+
+def _without_defaults(function: Callable[..., Any], options: dict[str, Any]) -> dict[str, Any]:
+    """The options that are not what the function takes anyway: with those it may be one that is known."""
+    if not options:
+        return options
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return options
+    plain = (str, bool, int, float, type(None))
+    return {
+        name: value
+        for name, value in options.items()
+        if not isinstance(value, plain)
+        or name not in parameters
+        or type(parameters[name].default) is not type(value)
+        or parameters[name].default != value
+    }
 
 
 def _vector(array: _Array) -> _Array:
@@ -386,7 +411,7 @@ class _Resamples:
             return
         unit, self.sizes = _units(len(true), strata, group)
         n_units = int(self.sizes.sum())
-        self.rows = [Rows(true, pred, weight, None, unit, n_units) for pred in preds]
+        self.rows = [Rows(true, pred, weight, None, unit, n_units, group is not None) for pred in preds]
 
     def of(
         self, metrics: list[Metric], jackknife: bool
@@ -427,8 +452,12 @@ class _Resamples:
             )  # fmt: skip
             n_terms = n_tables = 0
             for i, one in enumerate(statistics):
-                if one.terms is not None:
-                    found[i] = one.of_sums(sums[:, n_terms : n_terms + len(one.terms)])
+                if isinstance(one, Means):
+                    its_sums = sums[:, n_terms : n_terms + len(one.terms)]
+                    found[i] = one.of_sums(its_sums)
+                    for resample in one.doubtful(its_sums, found[i]):
+                        counts = self._row_counts(int(resample), 1)
+                        found[i][resample] = Statistic.of_counts(one, counts)[0]
                     n_terms += len(one.terms)
                 elif one.table is not None:
                     found[i] = one.of_sums(counted[n_tables])
@@ -440,11 +469,16 @@ class _Resamples:
         if parts:
             n_rows = len(self.rows[0].true)
             for first, n in self._pieces(max(self.rows[0].n_units, n_rows)):
-                counts = resample_counts(self.sizes, n, first=first, **self.drawn)
-                of_rows = counts if unit is None else counts[:, unit]
+                counts = self._row_counts(first, n)
                 for i, values in parts.items():
-                    values.append(statistics[i].of_counts(of_rows))
+                    values.append(statistics[i].of_counts(counts))
         return [found[i] if i in found else np.concatenate(parts[i]) for i in range(len(statistics))]
+
+    def _row_counts(self, first: int, n: int) -> _Array:
+        """How often each row comes up, (n, n_rows)."""
+        counts: _Array = resample_counts(self.sizes, n, first=first, **self.drawn)
+        unit = self.rows[0].unit
+        return counts if unit is None else counts[:, unit]
 
     def _pieces(self, n_counts: int) -> Iterator[tuple[int, int]]:
         """(first resample, how many) of the pieces whose counts are held at a time."""
@@ -513,12 +547,7 @@ def _units(n_rows: int, strata: _Array | None, group: _Array | None) -> tuple[_A
 
 
 def _result(
-    value: float,
-    replicates: _Floats,
-    without: _Floats | None,
-    multiplicity: _Array | None,
-    confidence: float,
-    method: str,
+    value: float, replicates: _Floats, acceleration: float | None, confidence: float, method: str
 ) -> BootstrapResult:
     defined = replicates[~np.isnan(replicates)]
     n_undefined = len(replicates) - len(defined)
@@ -533,22 +562,20 @@ def _result(
         error = float(np.std(defined, ddof=1))
         tail = (1.0 - confidence) / 2.0
         levels: tuple[float, float] | None = (tail, 1.0 - tail)
-        if method == "bca":
-            assert without is not None
-            levels = _corrected_levels(value, defined, without, multiplicity, tail)
+        if acceleration is not None:
+            levels = _corrected_levels(value, defined, acceleration, tail)
         if levels is not None:
             low, high = np.quantile(defined, levels).tolist()
     return BootstrapResult(value, low, high, error, replicates, n_undefined, confidence, method)
 
 
 def _corrected_levels(
-    value: float, defined: _Floats, without: _Floats, multiplicity: _Array | None, tail: float
+    value: float, defined: _Floats, acceleration: float, tail: float
 ) -> tuple[float, float] | None:
     """The levels of BCa, or None with a warning."""
     from statistics import NormalDist  # costs more to import than all metrics
 
     below = (np.count_nonzero(defined < value) + 0.5 * np.count_nonzero(defined == value)) / len(defined)
-    acceleration = _acceleration(without, multiplicity)
     if not 0 < below < 1 or math.isnan(acceleration):
         reason = "all replicates lie on one side of the value"
         if 0 < below < 1:
@@ -566,13 +593,16 @@ def _corrected_levels(
     return levels[0], levels[1]
 
 
-def _acceleration(without: _Floats, multiplicity: _Array | None) -> float:
-    if np.isnan(without).any():
+def _acceleration(without: list[_Floats], multiplicity: _Array | None) -> float:
+    """From the values without each unit, of one prediction or of the two of a difference."""
+    values = without[0] if len(without) == 1 else without[0] - without[1]
+    if np.isnan(values).any():
         return math.nan
-    deviations = np.average(without, weights=multiplicity) - without
+    deviations = np.average(values, weights=multiplicity) - values
     scale = np.abs(deviations).max()
-    if scale <= 1e-14 * max(1.0, float(np.abs(without).max())):
+    # what rounding leaves of equal values
+    if scale <= 1e-14 * max(float(np.abs(one).max()) for one in without):
         return 0.0
     deviations /= scale
-    many = np.ones(len(without)) if multiplicity is None else multiplicity
-    return float(np.dot(many, deviations**3) / (6.0 * np.dot(many, deviations**2) ** 1.5))
+    many = np.ones(len(values)) if multiplicity is None else multiplicity
+    return float((many * deviations**3).sum() / (6.0 * (many * deviations**2).sum() ** 1.5))

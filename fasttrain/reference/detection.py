@@ -27,11 +27,12 @@ def _corners(boxes, box_format):
         raise ValueError(f"boxes must have shape (n, 4), got {boxes.shape}")
     left, top, third, fourth = boxes.astype(np.float64).T
     if box_format == "xywh":
-        columns = left, top, left + third, top + fourth, third * fourth
+        columns, sizes = (left, top, left + third, top + fourth, third * fourth), (third, fourth)
     else:
-        columns = left, top, third, fourth, (third - left) * (fourth - top)
+        sizes = third - left, fourth - top
+        columns = left, top, third, fourth, sizes[0] * sizes[1]
     corners = np.stack(columns, axis=1)
-    if not np.isfinite(corners).all() or (corners[:, 2:4] < corners[:, :2]).any():
+    if not np.isfinite(corners).all() or np.min(sizes, initial=0.0) < 0:
         raise ValueError("boxes must be finite and of no negative size")
     return corners
 

@@ -20,8 +20,16 @@ def assert_distributed(observed, expected):
     """Counts of outcomes against what is expected of them; rare outcomes are pooled."""
     observed, expected = np.asarray(observed, dtype=float), np.asarray(expected, dtype=float)
     order = np.argsort(expected)
-    edges = np.unique(np.searchsorted(np.cumsum(expected[order]), np.arange(10, expected.sum(), 10)))
-    observed, expected = (np.add.reduceat(one[order], np.append(0, edges[:-1])) for one in (observed, expected))
+    starts, sum_ = [0], 0.0
+    for i, one in enumerate(expected[order]):
+        sum_ += one
+        # the last bin takes what would not fill one
+        if sum_ >= 10 and expected[order[i + 1 :]].sum() >= 10:
+            starts.append(i + 1)
+            sum_ = 0.0
+    pooled, wanted = (np.add.reduceat(one[order], starts) for one in (observed, expected))
+    assert pooled.sum() == observed.sum() and wanted.min() > 9
+    observed, expected = pooled, wanted
     statistic = ((observed - expected) ** 2 / expected).sum()
     assert len(expected) > 1
     assert statistic < stats.chi2.ppf(LEVEL, len(expected) - 1)

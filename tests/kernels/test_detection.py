@@ -199,6 +199,15 @@ def test_boxes_of_negative_or_boundless_size(bad, box_format):
         kernels.box_iou(np.array([bad], dtype=np.float64), np.zeros((0, 4)), box_format=box_format)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_negative_size_far_from_the_origin(dtype):
+    """The corners of such a box are the same number."""
+    bad = np.array([[1e15, 0, -0.0078125, 1]], dtype=dtype)
+    for module in (kernels, reference):
+        with pytest.raises(ValueError, match="negative size"):
+            module.box_iou(bad, np.zeros((1, 4)), box_format="xywh")
+
+
 BOXES = np.zeros((3, 4))
 
 

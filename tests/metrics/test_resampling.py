@@ -1,5 +1,6 @@
 """Intervals by resampling: replicates by hand, the exact jackknife, coverage."""
 import functools
+import threading
 import warnings
 
 import numpy as np
@@ -233,7 +234,7 @@ def test_values_without_each_unit(data):
     weight = rng.exponential(size=n) if data.draw(st.booleans()) else None
     group = rng.integers(0, 6, n) if data.draw(st.booleans()) else None
     unit, sizes = _units(n, None, None if group is None else np.unique(group, return_inverse=True)[1])
-    rows = _statistics.Rows(y_true, y_pred, weight, None, unit, int(sizes.sum()))
+    rows = _statistics.Rows(y_true, y_pred, weight, None, unit, int(sizes.sum()), group is not None)
     for metric in some:
         function, options = getattr(metric, "func", metric), getattr(metric, "keywords", {})
         function = getattr(metrics, function) if isinstance(function, str) else function
@@ -298,6 +299,66 @@ def test_bca_that_is_not_defined():
     assert (found.value, found.low, found.high, found.standard_error) == (1, 1, 1, 0)
 
 
+def test_bca_does_not_depend_on_the_unit_of_a_loss():
+    y_true = np.random.default_rng(0).gamma(1.0, size=40)
+    found = bootstrap("mean_squared_error", y_true, np.zeros(40), method="bca")
+    small = bootstrap("mean_squared_error", y_true * 2.0**-27, np.zeros(40), method="bca")
+    assert (small.low * 2.0**54, small.high * 2.0**54) == (found.low, found.high)
+
+
+@pytest.mark.parametrize("metric", ["average_precision_score", "roc_auc_score", "f1_score"])
+def test_bca_with_strata_is_as_fast_as_without(metric):
+    """Each row by itself: the acceleration is that of the rows, from sums and not from a call for each."""
+    rng = np.random.default_rng(0)
+    n = 20_000
+    y_true = rng.integers(0, 2, n)
+    y_pred = y_true ^ (rng.random(n) < 0.2) if metric == "f1_score" else y_true + rng.normal(size=n)
+    stratum = rng.random(n)  # each row its own
+    calls = []
+    whole = _statistics.Metric.of_counts
+    unit, sizes = _units(n, np.argsort(np.argsort(stratum)), None)
+    rows = _statistics.Rows(y_true, y_pred, None, None, unit, int(sizes.sum()), False)
+    one = _statistics.statistic(_statistics.Metric(getattr(metrics, metric), {}), rows, [])
+
+    def counted(self, true, pred, weight, counts):
+        calls.append(len(counts))
+        return whole(self, true, pred, weight, counts)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_statistics.Metric, "of_counts", counted)
+        values = one.without_each()
+    assert sum(calls) <= 4  # distinct rows of labels
+    plain = _statistics.Rows(y_true, y_pred, None, None, None, n, False)
+    other = _statistics.statistic(_statistics.Metric(getattr(metrics, metric), {}), plain, []).without_each()
+    np.testing.assert_allclose(np.sort(values), np.sort(other), rtol=1e-12)
+
+
+def test_r2_of_rows_far_from_their_middle():
+    """Rows without weight, or groups, that are drawn together leave a mean far from the middle of all."""
+    rng = np.random.default_rng(0)
+    y_true = np.concatenate([np.zeros(51), 1e7 + rng.normal(size=50)])
+    y_pred = y_true + 0.5 * rng.normal(size=101)
+    weight = np.repeat([0.0, 1.0], [51, 50])
+    found = bootstrap("r2_score", y_true, y_pred, n_resamples=50, sample_weight=weight)
+    assert_replicates([found], ["r2_score"], y_true, y_pred, resample_counts([101], 50, seed=0), weight)
+    assert found.n_undefined == 0
+    group = np.repeat([0, 1], [51, 50])
+    found = bootstrap("r2_score", y_true, y_pred, n_resamples=50, groups=group)
+    counts = resample_counts([2], 50, seed=0)[:, group]
+    assert_replicates([found], ["r2_score"], y_true, y_pred, counts)
+    assert found.n_undefined == 0
+
+
+@pytest.mark.parametrize("n", [20, 63, 64, 300])
+def test_r2_of_a_constant_target_is_that_of_the_function(n):
+    y_true = np.zeros(n)
+    y_true[0] = 1.0
+    y_pred = y_true + 0.1 * np.random.default_rng(0).random(n)
+    found = bootstrap("r2_score", y_true, y_pred, n_resamples=50)
+    assert_replicates([found], ["r2_score"], y_true, y_pred, resample_counts([n], 50, seed=0))
+    assert found.n_undefined == 0 and (found.replicates == 0).any()
+
+
 # ---- what is not defined, options, errors ----------------------------------------------------------------
 
 
@@ -310,6 +371,54 @@ def test_undefined_replicates_are_counted_and_left_out(metric):
     np.testing.assert_allclose(found.replicates, expected, rtol=RTOL)
     assert found.n_undefined == np.isnan(expected).sum() > 0
     assert found.low == np.nanquantile(expected, 0.025)
+
+
+def test_an_option_that_is_the_default_changes_nothing():
+    y_true, y_score = np.array([1, *[0] * 9]), np.arange(10.0)
+    plain = bootstrap("average_precision_score", y_true, y_score, n_resamples=100)
+    with_default = functools.partial(metrics.average_precision_score, average="macro")
+    assert bootstrap(with_default, y_true, y_score, n_resamples=100) == plain
+    assert plain.n_undefined > 0
+
+
+def test_average_precision_that_is_called_is_undefined_without_positives():
+    y_true, y_score = np.array([[1, 0], *[[0, 1]] * 9]), np.arange(20.0).reshape(10, 2)
+    found = bootstrap("average_precision_score", y_true, y_score, n_resamples=100)
+    expected = [call("average_precision_score", y_true, y_score, one) for one in resample_counts([10], 100, seed=0)]
+    np.testing.assert_allclose(found.replicates, expected, rtol=RTOL)
+    assert found.n_undefined == np.isnan(expected).sum() > 0
+
+
+def test_other_threads_are_warned_meanwhile():
+    """Of a metric of fasttrain that is called for each resample."""
+    inside, leave, n_calls = threading.Event(), threading.Event(), [0]
+    whole = metrics.median_absolute_error
+
+    def slow(*args, **kwargs):
+        n_calls[0] += 1
+        if n_calls[0] == 3:
+            inside.set()
+            leave.wait(30)
+        return whole(*args, **kwargs)
+
+    slow.__module__ = "fasttrain.metrics.regression"
+    numbers = np.arange(40.0)
+    thread = threading.Thread(target=lambda: bootstrap(slow, numbers, numbers + 1, n_resamples=5))
+    thread.start()
+    assert inside.wait(30)
+    try:
+        with pytest.warns(UndefinedMetricWarning):
+            assert np.isnan(metrics.roc_auc_score([1, 1], [0.1, 0.2]))
+    finally:
+        leave.set()
+        thread.join()
+    with pytest.warns(UndefinedMetricWarning):
+        metrics.roc_auc_score([1, 1], [0.1, 0.2])
+
+
+def test_labels_beyond_int64():
+    y_true = np.array([2**63, 2**63 + 1] * 50, dtype=np.uint64)
+    assert bootstrap("accuracy_score", y_true, y_true, n_resamples=5).value == 1.0
 
 
 def test_a_value_that_is_not_defined():
@@ -338,14 +447,20 @@ def test_seeds():
     assert not np.array_equal(*random)
 
 
+@pytest.mark.parametrize("grouped", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-def test_any_number_of_threads_gives_the_same_bits(kind):
-    some, y_true, y_pred = make(kind, 20_000)
-    some = [one for one in some if one in ("roc_auc_score", "log_loss", "r2_score", "f1_score", "accuracy_score")]
+def test_any_number_of_threads_gives_the_same_bits(kind, grouped):
+    """So many draws, 1.6 million, that three threads have work; weights keep the rows from being counted as cells."""
+    n = 40_000
+    some, y_true, y_pred = make(kind, n)
+    known = ("roc_auc_score", "average_precision_score", "log_loss", "r2_score", "mean_absolute_error", "f1_score")
+    some = [one for one in some if one in known]
+    options = {"sample_weight": np.random.default_rng(1).random(n), "groups": np.arange(n) // 2 if grouped else None}
     found = []
-    for n in THREAD_COUNTS:
-        with fasttrain.num_threads(n):
-            found.append([one.replicates.tobytes() for one in bootstrap(some, y_true, y_pred, n_resamples=9)])
+    for threads in THREAD_COUNTS:
+        with fasttrain.num_threads(threads):
+            results = bootstrap(some, y_true, y_pred, n_resamples=80 if grouped else 40, **options)
+        found.append([one.replicates.tobytes() for one in results])
     assert found[0] == found[1] == found[2]
 
 
