@@ -137,6 +137,7 @@ def score_bins(y_true, y_score, sample_weight=None, *, max_bins, level=64, n_thr
     s.label_width, s.score_width = cnp.PyArray_ITEMSIZE(labels), cnp.PyArray_ITEMSIZE(scores)
     s.labels, s.scores = cnp.PyArray_BYTES(labels), cnp.PyArray_BYTES(scores)
     s.n_pieces = min(max((s.n_rows + _PIECE_ROWS - 1) // _PIECE_ROWS, 1), <Py_ssize_t> _MOST_PIECES)
+    threads = min(threads, s.n_pieces)
     s.piece_rows = (s.n_rows + s.n_pieces - 1) // s.n_pieces
     # no piece needs more bins than rows, but the first, which takes those of all
     most = max(1, min(most, s.n_rows))

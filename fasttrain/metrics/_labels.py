@@ -154,6 +154,11 @@ def join_labels(a: _Array, b: _Array) -> _Sums:
     return np.array(every), new_a, new_b
 
 
+def sum_fits(*counts: _Array) -> bool:
+    """Integers that are not negative add up to less than 2^62, so that no sum of some of them wraps."""
+    return sum(float(one.sum(dtype=np.float64)) for one in counts) < 2.0**62
+
+
 class _OneLabelARow:
     """What holds of two vectors of labels, and of their counts."""
 
@@ -246,12 +251,14 @@ class LabelPairs(_OneLabelARow):
 
     @property
     def exact_table(self) -> _Array:
-        """The table, of int64 where the weights are integers too, though the kernel sums them in float64."""
+        """The table, of int64 where the weights are integers too and their sum is, though the kernel sums floats."""
         weight, table = self.sample_weight, self.table
         if weight is None or weight.dtype.kind != "i":
             return table
         if weight.sum(dtype=np.float64) < 2.0**52:
             return table.astype(np.int64)
+        if not sum_fits(weight):
+            return table
         _, y_true, y_pred = self._coded
         exact = np.zeros(table.shape, dtype=np.int64)
         np.add.at(exact, (y_true, y_pred), weight)
@@ -443,7 +450,7 @@ class IndicatorPairs(_ManyLabelsARow):
         n_rows, n_labels = self.y_true.shape
         if weight is None:
             return float(wrong.sum()), float(n_rows * n_labels)
-        return float((wrong * weight).sum(dtype=np.float64)), n_labels * float(weight.sum(dtype=np.float64))
+        return float(np.multiply(wrong, weight, dtype=np.float64).sum()), n_labels * float(weight.sum(dtype=np.float64))
 
     def total(self) -> Any:
         """All rows, or the sum of their weights."""

@@ -4,11 +4,14 @@ A state is what is left of rows when they are gone: enough to compute metrics, a
 """
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fasttrain.metrics._labels import sum_fits
 
 _Array = NDArray[Any]
 
@@ -40,23 +43,35 @@ def method_of(function: Callable[..., Any], stand_in: str, doc: str = "") -> Any
 
 
 def check_same_kind(state: Any, other: Any) -> None:
-    """Only states of one class are merged, and none with itself."""
+    """Only states of one class are merged."""
     if type(other) is not type(state):
         raise TypeError(f"other must be a {type(state).__name__}, got {type(other).__name__}")
 
 
-def is_empty(*arrays: Any) -> bool:
+def is_empty(a: Any, b: Any, sample_weight: Any = None) -> bool:
     """No rows came: the arrays are all of length 0."""
+    arrays = (a, b) if sample_weight is None else (a, b, sample_weight)
     return all(hasattr(array, "__len__") and not len(array) for array in arrays)
+
+
+def check_finite_sum(weight: float) -> None:
+    """The sum of the weights of all rows, or what is made of them, is a number."""
+    if not math.isfinite(weight):
+        raise ValueError("sample_weight must have a finite sum over all rows so far, got infinity")
+
+
+def fitting(*counts: _Array) -> tuple[_Array, ...]:
+    """Counts as they are: int64 where all are and the sums of each fit, else float64."""
+    if all(one.dtype.kind == "i" and sum_fits(one) for one in counts):
+        return counts
+    return tuple(one.astype(np.float64) for one in counts)
 
 
 def add_counts(a: _Array, b: _Array) -> _Array:
     """a + b: int64 where both are and the sums fit, else float64."""
-    total: _Array
-    if a.dtype.kind == b.dtype.kind == "i" and float(a.sum(dtype=np.float64) + b.sum(dtype=np.float64)) >= 2.0**62:
-        total = a.astype(np.float64) + b
-    else:
-        total = a + b
+    if a.dtype.kind == b.dtype.kind == "i" and not sum_fits(a, b):
+        a = a.astype(np.float64)
+    total: _Array = a + b
     return total
 
 

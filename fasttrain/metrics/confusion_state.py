@@ -15,7 +15,15 @@ from fasttrain.metrics._labels import (
     join_labels,
     positions,
 )
-from fasttrain.metrics._state import Arrays, add_counts, check_same_kind, is_empty, method_of
+from fasttrain.metrics._state import (
+    Arrays,
+    add_counts,
+    check_finite_sum,
+    check_same_kind,
+    fitting,
+    is_empty,
+    method_of,
+)
 from fasttrain.metrics._validation import as_array, check_array_like
 
 __all__ = ["ConfusionState"]
@@ -95,11 +103,12 @@ class ConfusionState:
             As :func:`confusion_matrix`; labels that are not among ``labels``; strings after numbers, or labels after
             indicator matrices, or matrices of another width.
         """
-        if is_empty(y_true, y_pred):
+        if is_empty(y_true, y_pred, sample_weight):
             return self
         targets = check_targets(y_true, y_pred, sample_weight, allow_zero=True)
         if isinstance(targets, LabelPairs):
             labels = _plain_labels(targets.labels)
+            _check_exact(labels, targets.y_true, targets.y_pred)
             if self._sorted is not None:
                 foreign = positions(self._sorted, labels) < 0
                 if foreign.any():
@@ -110,13 +119,15 @@ class ConfusionState:
             weighted = targets.sample_weight is not None
             self._add(LabelCounts(labels, targets.exact_table, targets.in_true, weighted), None)
         elif isinstance(targets, IndicatorPairs):
-            right, _ = targets.right_and_all()
-            wrong, _ = targets.wrong_and_all()
             dtype = np.int64 if targets.sample_weight is None else np.float64
-            row_counts = np.array(
-                [right, wrong, targets.wrong_labels_and_all()[0], float(targets.total())], dtype=dtype
-            )
-            self._add(None, IndicatorCounts(np.stack(targets.class_sums), row_counts))
+            with np.errstate(over="ignore"):
+                right, _ = targets.right_and_all()
+                wrong, _ = targets.wrong_and_all()
+                row_counts = np.array(
+                    [right, wrong, targets.wrong_labels_and_all()[0], float(targets.total())], dtype=dtype
+                )
+                class_sums = np.stack(targets.class_sums)
+            self._add(None, IndicatorCounts(class_sums, row_counts))
         return self
 
     def merge(self, other: "ConfusionState") -> "ConfusionState":
@@ -154,20 +165,24 @@ class ConfusionState:
             raise ValueError("a state must be fed either labels or, without fixed labels, indicator matrices")
         if labels is not None:
             mine = self._label_counts
-            self._label_counts = labels if mine is None else _joined(mine, labels)
+            with np.errstate(over="ignore"):
+                labels = labels if mine is None else _joined(mine, labels)
+                check_finite_sum(float(labels.table.sum(dtype=np.float64)))
+            self._label_counts = labels
         if indicators is not None:
             counts = self._indicator_counts
-            if counts is None:
-                self._indicator_counts = indicators
-                return
-            if len(counts.labels) != len(indicators.labels):
+            if counts is not None and len(counts.labels) != len(indicators.labels):
                 raise ValueError(
                     f"indicator matrices must have {len(counts.labels)} columns as before, got {len(indicators.labels)}"
                 )
-            self._indicator_counts = IndicatorCounts(
-                add_counts(np.stack(counts.class_sums), np.stack(indicators.class_sums)),
-                add_counts(counts.row_counts, indicators.row_counts),
-            )
+            with np.errstate(over="ignore"):
+                if counts is not None:
+                    class_sums = add_counts(np.stack(counts.class_sums), np.stack(indicators.class_sums))
+                    row_counts = add_counts(counts.row_counts, indicators.row_counts)
+                    indicators = IndicatorCounts(*fitting(class_sums, row_counts))
+                # all rows, or the wrong labels of all: no sum of a column is larger
+                check_finite_sum(float(indicators.row_counts.max()))
+            self._indicator_counts = indicators
 
     def _rows(self, names: set[str], options: dict[str, Any]) -> tuple[Any, None]:
         """What stands for y_true and y_pred in the functions: copies, so that no answer is a part of the state."""
@@ -246,18 +261,25 @@ class ConfusionState:
                 raise ValueError("arrays['in_true'] must be true where arrays['table'] has rows")
             if table.dtype.kind == "f" and not weighted:
                 raise ValueError("arrays['weighted'] must be true where arrays['table'] holds sums of weights")
-            state._add(LabelCounts(labels, table, in_true, weighted), None)
+            (table,) = fitting(table)
+            state._add(LabelCounts(labels, table, in_true, weighted or table.dtype.kind == "f"), None)
         if "class_sums" in given:
             sums = given.take_counts("class_sums", (3, None))
             rows = given.take_counts("row_counts", (4,))
             if sums.dtype != rows.dtype:
                 raise ValueError("arrays['class_sums'] and arrays['row_counts'] must have one dtype")
+            sums, rows = fitting(sums, rows)
             # sums of floats keep their order only to rounding
             slack = 0.0 if rows.dtype.kind == "i" else 1e-9 * float(rows[3])
             if (sums[0] > np.minimum(sums[1], sums[2]) + slack).any() or (sums[1:] > rows[3] + slack).any():
                 raise ValueError("arrays['class_sums'] must not have more true positives than rows")
-            if abs(float(rows[0]) + float(rows[1]) - float(rows[3])) > slack:
+            if abs(rows[0] + rows[1] - rows[3]) > slack:
                 raise ValueError("arrays['row_counts'] must have right and wrong rows that add up to all")
+            if rows.dtype.kind == "i":
+                # two that are not zero may differ all the same
+                least = max(int((sums[1] + sums[2] - 2 * sums[0]).sum()), int(rows[1]))
+                if not least <= int(rows[2]) <= sums.shape[1] * int(rows[1]):
+                    raise ValueError("arrays['row_counts'] must have as many wrong labels as arrays['class_sums'] tell")
             state._add(None, IndicatorCounts(sums, rows))
         given.finish()
         return state
@@ -288,12 +310,16 @@ def _plain_labels(labels: _Array) -> _Array:
 def _joined(a: LabelCounts, b: LabelCounts) -> LabelCounts:
     weighted = a.weighted or b.weighted
     if a.labels.dtype == b.labels.dtype and np.array_equal(a.labels, b.labels):
-        return LabelCounts(a.labels, add_counts(a.table, b.table), a.in_true | b.in_true, weighted)
+        table = add_counts(a.table, b.table)
+        return LabelCounts(a.labels, table, a.in_true | b.in_true, weighted or table.dtype.kind == "f")
     if (a.labels.dtype.kind == "U") != (b.labels.dtype.kind == "U"):
         raise ValueError(
             f"labels must not mix strings and numbers, got dtypes {a.labels.dtype} before and {b.labels.dtype}"
         )
     labels, place_a, place_b = join_labels(a.labels, b.labels)
+    if a.labels.dtype != b.labels.dtype and labels.dtype.kind != "U":
+        labels = labels.astype(_joint_dtype(labels, a.labels.dtype.kind + b.labels.dtype.kind))
+        _check_exact(labels, a.labels, b.labels)
     n_labels = len(labels)
     table_a = np.zeros((n_labels, n_labels), dtype=a.table.dtype)
     table_b = np.zeros((n_labels, n_labels), dtype=b.table.dtype)
@@ -302,4 +328,23 @@ def _joined(a: LabelCounts, b: LabelCounts) -> LabelCounts:
     in_true = np.zeros(n_labels, dtype=bool)
     in_true[place_a] |= a.in_true
     in_true[place_b] |= b.in_true
-    return LabelCounts(labels, add_counts(table_a, table_b), in_true, weighted)
+    table = add_counts(table_a, table_b)
+    return LabelCounts(labels, table, in_true, weighted or table.dtype.kind == "f")
+
+
+def _joint_dtype(labels: _Array, kinds: str) -> Any:
+    """Of labels from arrays of these kinds in any order; which of True, 1 and 1.0 comes first would depend on it."""
+    low, high = int(labels[0]), int(labels[-1])
+    if "f" not in kinds and high < 2**63:
+        return np.int64
+    return np.uint64 if "f" not in kinds and low >= 0 else np.float64
+
+
+def _check_exact(labels: _Array, *parts: _Array) -> None:
+    """Integers that have met floats are still themselves."""
+    for part in parts:
+        if labels.dtype.kind == "f" and part.dtype.kind in "iu":
+            # Python compares exactly
+            lost = [label for label in np.unique(part).tolist() if float(label) != label]
+            if lost:
+                raise ValueError(f"labels must not be floats and integers beyond 2^53, got {lost[0]} beside floats")

@@ -149,7 +149,7 @@ def roc_auc_score(
         found = _quick(y_true, y_score, sample_weight)
         if found is not None and not math.isnan(found[0]):
             return found[0]
-    check_max_fpr(max_fpr)
+    max_fpr = check_max_fpr(max_fpr)
     if labels is not None:
         check_array_like(labels, "labels")
     kind, true, classes, score, weight = _inputs(y_true, y_score, sample_weight)
@@ -182,10 +182,13 @@ def _binary_auc(positive: _Array, score: _Array, weight: _Array | None, max_fpr:
     return partial_auc(tps, fps, max_fpr)
 
 
-def check_max_fpr(max_fpr: Any) -> None:
-    """None, or a number above 0 and at most 1."""
-    if max_fpr is not None and (not isinstance(max_fpr, numbers.Real) or not 0 < float(max_fpr) <= 1):
+def check_max_fpr(max_fpr: Any) -> float | None:
+    """None, or a number above 0 and at most 1, as a float, so that all that follows is of that precision."""
+    if max_fpr is None:
+        return None
+    if not isinstance(max_fpr, numbers.Real) or not 0 < float(max_fpr) <= 1:
         raise InvalidParameterError(f"max_fpr must be above 0 and at most 1, got {max_fpr!r}")
+    return float(max_fpr)
 
 
 def warn_of_one_class() -> None:
@@ -466,7 +469,7 @@ def precision_recall_points(
     return (
         np.concatenate([precision[::-1], [1.0]]),
         np.concatenate([recall[::-1], [0.0]]),
-        np.ascontiguousarray(thresholds[::-1]),
+        thresholds[::-1].copy(),  # a state's thresholds are its memory, and may be reversed themselves
     )
 
 

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fasttrain.exceptions import InvalidParameterError
 from fasttrain.kernels.regression import regression_loss, regression_moments
-from fasttrain.metrics._state import Arrays, check_same_kind, is_empty
+from fasttrain.metrics._state import Arrays, check_finite_sum, check_same_kind, is_empty
 from fasttrain.metrics._validation import check_boolean
 from fasttrain.metrics.regression import (
     ERRORS,
@@ -76,8 +76,10 @@ class RegressionState:
         self._powers = tuple(sorted({float(power) for power in chosen} - {0.0, 1.0, 2.0}))
         # sums by how many groups they are made of: those of a chunk, of _GROUP chunks, of _GROUP of these, ...
         self._sums: list[list[_Floats]] = [[]]
-        # the first row's targets and errors: all means are kept less these, or a mean far from zero would cost digits
+        # targets and errors of the first row with a weight: all means are kept less these, or a mean far from zero
+        # would cost digits, and that of a constant not be the constant
         self._origins = np.zeros((2, 0))
+        self._weight = 0.0  # of all rows
         self._outside = np.zeros(len(_LOSSES) + len(self._powers), dtype=bool)
         self._n_rows = 0
         self._n_outputs = 0
@@ -104,7 +106,7 @@ class RegressionState:
         ValueError, TypeError
             As :func:`mean_squared_error`; another number of outputs than before.
         """
-        if is_empty(y_true, y_pred):
+        if is_empty(y_true, y_pred, sample_weight):
             return self
         true, pred, weight, _ = check_pairs(y_true, y_pred, sample_weight, None, allow_strings=False)
         n_outputs = 1 if true.ndim == 1 else true.shape[1]
@@ -112,8 +114,13 @@ class RegressionState:
             raise ValueError(f"y_true must have {self._n_outputs} outputs as before, got {n_outputs}")
         sums = np.zeros((_N_MOMENTS + len(self._outside), n_outputs))
         # refuses what is not finite, so that all that follows can refuse is what leaves a domain
-        origins = self._origins if self._n_outputs else _first_row(true, pred)
+        origins = self._origins if self._weight > 0 else _first_row(true, pred, weight)
         sums[:_N_MOMENTS] = regression_moments(true, pred, weight, origins=origins)
+        total = self._weight + float(sums[_WEIGHT, 0])
+        check_finite_sum(total)
+        if sums[_WEIGHT, 0] == 0:
+            # of no weight is no mean, whatever the origins
+            sums[_WEIGHT + 1 : _SQUARED] = 0.0
         outside = self._outside.copy()
         for place, loss in enumerate((*_LOSSES, *self._powers)):
             if outside[place] or (n_outputs > 1 and (isinstance(loss, float) or loss in _OF_ONE_OUTPUT)):
@@ -126,7 +133,7 @@ class RegressionState:
                     sums[_N_MOMENTS + place] = of_loss[1]
             except ValueError:
                 outside[place] = True
-        self._outside, self._origins, self._n_outputs = outside, origins, n_outputs
+        self._outside, self._origins, self._n_outputs, self._weight = outside, origins, n_outputs, total
         self._n_rows += len(true)
         self._add(0, [sums])
         return self
@@ -158,11 +165,14 @@ class RegressionState:
             )
         if not other._n_outputs:
             return self
-        if not self._n_outputs:
+        total = self._weight + other._weight
+        check_finite_sum(total)
+        if not self._weight > 0:
             self._origins, self._n_outputs = other._origins, other._n_outputs
-        self._outside = self._outside | other._outside
+        self._outside, self._weight = self._outside | other._outside, total
         self._n_rows += other._n_rows
-        further = other._origins - self._origins
+        with np.errstate(over="ignore"):
+            further = other._origins - self._origins
         for level, sums in enumerate([[_moved(one, further) for one in sums] for sums in other._sums]):
             self._add(level, sums)
         return self
@@ -332,22 +342,28 @@ class RegressionState:
         if (sums[rows] < 0).any():
             raise ValueError("arrays['sums'] must not hold negative sums of weights, squares or errors")
         if state._n_rows:
+            state._weight = float(weight[0])
             state._add(0, [sums])
         return state
 
 
-def _first_row(true: _Array, pred: _Array) -> _Floats:
-    first = np.array([true[0], pred[0]], dtype=np.float64).reshape(2, -1)
+def _first_row(true: _Array, pred: _Array, weight: _Array | None) -> _Floats:
+    """Targets and errors of the first row with a weight, or of the first of all."""
+    row = 0 if weight is None else int(np.argmax(weight > 0))
+    first = np.array([true[row], pred[row]], dtype=np.float64).reshape(2, -1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        origins = np.stack([first[0], first[0] - first[1]])
     # the kernel finds what is not finite, and says where
-    origins = np.stack([first[0], first[0] - first[1]])
     return np.where(np.isfinite(origins), origins, 0.0)
 
 
 def _moved(sums: _Floats, further: _Floats) -> _Floats:
     """The sums with the means less other origins."""
     moved = sums.copy()
-    for (mean, _), distance in zip(_MEAN_AND_CENTRED, further, strict=True):
-        moved[mean] += distance
+    if moved[_WEIGHT, 0] > 0:
+        with np.errstate(over="ignore", invalid="ignore"):
+            for (mean, _), distance in zip(_MEAN_AND_CENTRED, further, strict=True):
+                moved[mean] += distance
     return moved
 
 
@@ -376,7 +392,8 @@ def _pairwise(a: _Floats, b: _Floats) -> _Floats:
         for mean, centred in _MEAN_AND_CENTRED:
             difference = b[:, mean] - a[:, mean]
             empty = (a_weight == 0) & (share > 0)
-            total[:, mean] = np.where(empty, b[:, mean], a[:, mean] + difference * share)
+            joint = np.where(share > 0, a[:, mean] + difference * share, a[:, mean])
+            total[:, mean] = np.where(empty, b[:, mean], joint)
             # of no weight is no spread, though the difference be infinite
             spread = difference * difference * (a_weight * share)
             total[:, centred] += np.where(a_weight * share > 0, spread, 0.0)

@@ -1,7 +1,8 @@
 """Scores and labels of a stream or of shards: the distinct scores with their counts, or bins of them.
 
-Each chunk is a sorted run of its own.  Runs are merged when those that wait hold as many entries as the first: memory
-stays in proportion to what is distinct, and each row takes part in logarithmically many merges.
+Each chunk is a sorted run of its own.  Runs are merged when those that wait hold as many entries as the first, and the
+small ones among themselves when many wait: memory stays in proportion to what is distinct, and each row takes part in
+logarithmically many merges.
 """
 
 import math
@@ -14,8 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from fasttrain.exceptions import InvalidParameterError
 from fasttrain.kernels.ranking import ranking_curve
 from fasttrain.kernels.score_bins import score_bins
-from fasttrain.metrics._state import Arrays, check_same_kind, is_empty
-from fasttrain.metrics._validation import check_boolean
+from fasttrain.metrics._labels import sum_fits
+from fasttrain.metrics._state import Arrays, check_finite_sum, check_same_kind, is_empty
+from fasttrain.metrics._validation import as_array, check_boolean
 from fasttrain.metrics.ranking import (
     check_max_fpr,
     check_pos_label,
@@ -34,8 +36,14 @@ __all__ = ["ScoreState"]
 _Array = NDArray[Any]
 _STATE = "fasttrain.metrics.ScoreState 1"
 
+# Scores of these dtypes go to the kernels as they are.
+_PLAIN = (np.dtype(np.float32), np.dtype(np.float64))
 # Runs are not merged for fewer entries than these.
 _FEW_ENTRIES = 1 << 14
+# No more of them wait, though they be small: an array costs more than its few entries.
+_MANY_RUNS = 256
+# Counts of fewer rows do not wrap.
+_MOST_ROWS = 1 << 62
 # Of a chunk, so many scores for each bin tell about how deep its level is.
 _SAMPLE = 4
 _UNIT = 2.0**-53  # the relative error of one rounding
@@ -75,8 +83,8 @@ class ScoreState:
     Notes
     -----
     Counts are integers, so that states of rows without weights are the same to the bit, however they were split and
-    merged; sums of weights are the same to rounding.  Memory: 24 bytes for a distinct score or bin, twice while a
-    stream grows.
+    merged; sums of weights are the same to rounding.  Memory: 24 bytes for a distinct score or bin, up to twice that
+    while a stream grows, and for a moment several times that, while chunks are merged.
 
     Examples
     --------
@@ -104,6 +112,8 @@ class ScoreState:
         self._level = 64  # the lowest of the runs
         self._weight = 0.0  # of all rows with weights
         self._n_rows = 0
+        # 0 or -1, of which only one may occur beside 1; None until it does, and where pos_label is given
+        self._negative: int | None = None
 
     def update(
         self, y_true: ArrayLike, y_score: ArrayLike, sample_weight: ArrayLike | None = None
@@ -129,11 +139,12 @@ class ScoreState:
         ValueError, TypeError
             As :func:`roc_curve`.
         """
-        if is_empty(y_true, y_score):
+        if is_empty(y_true, y_score, sample_weight):
             return self
-        run = None
         if (
             type(y_true) is type(y_score) is np.ndarray
+            and y_score.ndim == 1
+            and y_score.dtype in _PLAIN
             and (self._pos_label is None or self._pos_label == 1)
             and sample_weight is None
         ):
@@ -141,10 +152,19 @@ class ScoreState:
                 run = self._run(y_true, y_score, None)
             except (TypeError, ValueError):
                 pass  # it will be found out why
-        if run is None:
-            run = self._run(*positive_rows(y_true, y_score, self._pos_label, sample_weight, allow_zero=True))
-        self._add([run])
-        self._n_rows += len(y_true)  # type: ignore[arg-type]
+            else:
+                negative = 0 if self._pos_label is None and run.negatives.any() else None
+                self._add([run], len(y_true), negative)
+                return self
+        true, given = as_array(y_true, "y_true"), as_array(y_score, "y_score")
+        positive, score, weight = positive_rows(true, given, self._pos_label, sample_weight, allow_zero=True)
+        negative = None
+        if self._pos_label is None and not positive.all():
+            negative = int(true.reshape(-1)[np.argmin(positive)])
+        run = self._run(positive, score, weight)
+        if self._max_bins is None:
+            run = run._replace(values=_as_given(run.values, given.dtype))
+        self._add([run], len(positive), negative)
         return self
 
     def _run(self, positive: _Array, score: _Array, weight: _Array | None) -> _Run:
@@ -162,7 +182,7 @@ class ScoreState:
         return _joined(64, score, np.where(positive[kept], weight, zero), np.where(positive[kept], zero, weight))
 
     def _level_to_try(self, score: _Array, weight: _Array | None) -> int:
-        """A level that is not above that of all rows so far; the nearer it is, the less is to search."""
+        """A level that is not less deep than that of all rows, these among them; the nearer, the less is to search."""
         assert self._max_bins is not None
         level = self._level
         if level == 64 and len(score) > self._max_bins:
@@ -197,19 +217,27 @@ class ScoreState:
         ):  # fmt: skip
             if mine != its:
                 raise ValueError(f"other must have the same {name}, got {mine!r} here and {its!r} there")
-        self._add(list(other._runs))
-        self._n_rows += other._n_rows
+        self._add(list(other._runs), other._n_rows, other._negative)
         return self
 
-    def _add(self, runs: list[_Run]) -> None:
+    def _add(self, runs: list[_Run], n_rows: int, negative: int | None) -> None:
+        n_rows += self._n_rows
+        if n_rows >= _MOST_ROWS:
+            raise ValueError(f"a state must hold fewer than 2^62 rows, got {n_rows}")
+        if negative is None:
+            negative = self._negative
+        elif self._negative not in (None, negative):
+            raise ValueError(
+                "y_true must hold two classes, or pos_label be given, "
+                f"got negative rows of label {self._negative} before and of {negative} now"
+            )
         weight = self._weight
         with np.errstate(over="ignore"):
             for run in runs:
                 if run.positives.dtype.kind == "f":
                     weight += float(run.positives.sum() + run.negatives.sum())
-        if not math.isfinite(weight):
-            raise ValueError("sample_weight must have a finite sum over all rows so far, got infinity")
-        self._weight = weight
+        check_finite_sum(weight)
+        self._weight, self._n_rows, self._negative = weight, n_rows, negative
         for run in runs:
             if len(run.values):
                 self._n_waiting += len(run.values) if self._runs else 0
@@ -217,29 +245,51 @@ class ScoreState:
                 self._runs.append(run)
         if self._runs and self._n_waiting >= max(len(self._runs[0].values), _FEW_ENTRIES):
             self._merged()
+        elif len(self._runs) > 1 + _MANY_RUNS:
+            self._gather()
+
+    def _gather(self) -> None:
+        """Merge the last half of the runs that may wait, and those before them that are not much larger."""
+        sizes = [len(run.values) for run in self._runs]
+        first = len(sizes) - _MANY_RUNS // 2
+        size = sum(sizes[first:])
+        while first > 1 and sizes[first - 1] <= 2 * size:
+            first -= 1
+            size += sizes[first]
+        run = self._joined(self._runs[first:])
+        self._runs[first:] = [run]
+        self._n_waiting += len(run.values) - size
+        self._level = min(self._level, run.level)
 
     def _merged(self) -> _Run:
         """All runs as one."""
-        if len(self._runs) > 1:
-            level = self._level
-            values = [
-                run.values if run.level == level else _shifted(run.values, run.level - level) for run in self._runs
-            ]
-            run = _joined(
-                level,
-                np.concatenate(values),
-                np.concatenate([run.positives for run in self._runs]),
-                np.concatenate([run.negatives for run in self._runs]),
-            )
-            if self._max_bins is not None and len(run.values) > self._max_bins:
-                up = _surplus_bits(run.values, self._max_bins)
-                run = _joined(level - up, _shifted(run.values, up), run.positives, run.negatives)
-            self._runs, self._n_waiting, self._level = [run], 0, run.level
-        if not self._runs:
+        # methods may be asked by many threads at once
+        runs = self._runs
+        if not runs:
             if self._n_rows:
                 raise ValueError("sample_weight must not be zero in every row")
             raise ValueError("the state must hold at least one row, got none so far")
-        return self._runs[0]
+        if len(runs) == 1:
+            return runs[0]
+        run = self._joined(runs)
+        self._runs, self._n_waiting, self._level = [run], 0, run.level
+        return run
+
+    def _joined(self, runs: list[_Run]) -> _Run:
+        """These runs as one."""
+        level = min(run.level for run in runs)
+        run = _joined(
+            level,
+            np.concatenate([
+                run.values if run.level == level else _shifted(run.values, run.level - level) for run in runs
+            ]),
+            np.concatenate([run.positives for run in runs]),
+            np.concatenate([run.negatives for run in runs]),
+        )  # fmt: skip
+        if self._max_bins is not None and len(run.values) > self._max_bins:
+            up = _surplus_bits(run.values, self._max_bins)
+            run = _joined(level - up, _shifted(run.values, up), run.positives, run.negatives)
+        return run
 
     def _descent(self) -> tuple[_Array, _Array, _Array]:
         """(true positives, false positives, thresholds) at the distinct scores or the bins' lower ends, falling."""
@@ -267,7 +317,7 @@ class ScoreState:
         that they span, between its lower right and its upper left corner: negative rows above all positive ones, or
         below.  The bounds are the areas under these two staircases, widened by the error of their arithmetic.
         """
-        check_max_fpr(max_fpr)
+        max_fpr = check_max_fpr(max_fpr)
         run = self._merged()
         positives, negatives = run.positives[::-1], run.negatives[::-1]
         n_positive, n_negative = positives.sum(), negatives.sum()
@@ -340,14 +390,14 @@ class ScoreState:
         return det_points(tps, fps, thresholds, drop_intermediate)
 
     def _error(self) -> float:
-        """A bound of the relative error of every sum of weights of the state.
+        """A bound of the relative error of every sum of weights of the state; infinity where it would be of no use.
 
         A sum of k numbers that are not negative has at most k - 1 roundings on the way of each, in any order.
         """
         if self._merged().positives.dtype.kind == "i":
             return 0.0
         error = self._n_rows * _UNIT
-        return error / (1.0 - error)
+        return error / (1.0 - error) if error < 2.0**-10 else math.inf
 
     def to_arrays(self) -> dict[str, _Array]:
         """The state as plain arrays, for :meth:`from_arrays`: to store, to send, to reduce elsewhere.
@@ -355,20 +405,22 @@ class ScoreState:
         Returns
         -------
         dict of str to ndarray
-            'state' names class and version; 'max_bins', 0 for none; 'pos_label' (1,) or (0,); 'n_rows'; 'level', 64 of
-            scores; 'values' (n,) of float32 or float64 scores or uint64 prefixes, rising; 'positives' and
-            'negatives' (n,), int64 counts or float64 sums of weights.
+            'state' names class and version; 'max_bins', 0 for none; 'pos_label' (1,) or (0,); 'negative_label', 0 or
+            -1, (1,) or (0,) where 'pos_label' is given or no row is negative; 'n_rows'; 'level', 64 of scores;
+            'values' (n,) of scores or of uint64 prefixes, rising; 'positives' and 'negatives' (n,), int64 counts or
+            float64 sums of weights.
         """
         if self._runs:
             run = self._merged()
         else:
             values = np.zeros(0, dtype=np.float64 if self._max_bins is None else np.uint64)
             run = _Run(64, values, np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
-        label = np.zeros(0, dtype=np.int64) if self._pos_label is None else np.array([self._pos_label])
+        none = np.zeros(0, dtype=np.int64)
         return {
             "state": np.array(_STATE),
             "max_bins": np.array(self._max_bins or 0),
-            "pos_label": label,
+            "pos_label": none if self._pos_label is None else np.array([self._pos_label]),
+            "negative_label": none.copy() if self._negative is None else np.array([self._negative]),
             "n_rows": np.array(self._n_rows),
             "level": np.array(run.level),
             "values": run.values.copy(),
@@ -396,9 +448,15 @@ class ScoreState:
         if max_bins < 0 or len(label) > 1:
             raise ValueError("arrays['max_bins'] must be at least 0 and arrays['pos_label'] hold at most one label")
         state = cls(max_bins=max_bins or None, pos_label=label[0].item() if len(label) else None)
-        state._n_rows = int(given.take("n_rows", "iu", ()))
+        negative = given.take("negative_label", "i", (None,)).tolist()
+        if negative not in ([], [0], [-1]) or (negative and len(label)):
+            raise ValueError(
+                "arrays['negative_label'] must hold at most one of 0 and -1, and none beside a positive label, "
+                f"got {negative}"
+            )
+        n_rows = int(given.take("n_rows", "iu", ()))
         level = int(given.take("level", "iu", ()))
-        values = given.take("values", "u" if max_bins else "f", (None,)).copy()
+        values = given.take("values", "u" if max_bins else "biuf", (None,)).copy()
         positives = given.take_counts("positives", (len(values),))
         negatives = given.take_counts("negatives", (len(values),))
         given.finish()
@@ -406,9 +464,9 @@ class ScoreState:
             raise ValueError("arrays['positives'] and arrays['negatives'] must have one dtype")
         if not (0 <= level <= 64 and (max_bins or level == 64)):
             raise ValueError(f"arrays['level'] must be from 0 to 64, and 64 of scores, got {level}")
-        if values.dtype not in (np.uint64,) if max_bins else values.dtype not in (np.float32, np.float64):
+        if values.dtype != np.uint64 if max_bins else values.dtype.itemsize > 8:
             raise ValueError(
-                f"arrays['values'] must be uint64 prefixes or float32 or float64 scores, got {values.dtype}"
+                f"arrays['values'] must be uint64 prefixes, or scores of at most 64 bits, got {values.dtype}"
             )
         if max_bins and (len(values) > max_bins or (len(values) and int(values[-1]) >> level)):
             raise ValueError(f"arrays['values'] must be at most {max_bins} prefixes of {level} bits")
@@ -416,15 +474,28 @@ class ScoreState:
             raise ValueError("arrays['values'] must be finite")
         if not (values[1:] > values[:-1]).all():
             raise ValueError("arrays['values'] must rise")
-        counts = positives + negatives
-        if not (counts > 0).all():
+        if max_bins and not _all_hold_scores(values, level):
+            raise ValueError(f"arrays['values'] must be prefixes of {level} bits of finite scores")
+        if not ((positives > 0) | (negatives > 0)).all():
             raise ValueError("arrays['positives'] and arrays['negatives'] must hold a row for each value")
-        rows = int(counts.sum()) if counts.dtype.kind == "i" else len(values)
-        if state._n_rows < rows:
-            raise ValueError(f"arrays['n_rows'] must be at least {rows}, got {state._n_rows}")
-        if len(values):
-            state._add([_Run(level, values, positives, negatives)])
+        counted = positives.dtype.kind == "i"
+        if counted and not sum_fits(positives, negatives):
+            raise ValueError("arrays['positives'] and arrays['negatives'] must add up to less than 2^62")
+        rows = int(positives.sum()) + int(negatives.sum()) if counted else len(values)
+        if n_rows < rows:
+            raise ValueError(f"arrays['n_rows'] must be at least {rows}, got {n_rows}")
+        if not len(label) and not negative and negatives.any():
+            raise ValueError("arrays['negative_label'] must hold the label of arrays['negatives']")
+        state._add([_Run(level, values, positives, negatives)], n_rows, negative[0] if negative else None)
         return state
+
+
+def _as_given(values: _Array, dtype: Any) -> _Array:
+    """Scores of float32 or float64 in the dtype they had, as the thresholds of the functions are."""
+    if dtype.kind in "iu":
+        # the largest integers have been rounded up to what is no longer one of them
+        return values.astype(dtype) if not len(values) or int(values[-1]) <= np.iinfo(dtype).max else values
+    return values.astype(dtype) if dtype.kind == "b" or dtype == np.float16 else values
 
 
 def _steps(running: _Array) -> _Array:
@@ -469,6 +540,21 @@ def _lowest_scores(prefixes: _Array, level: int) -> _Array:
     return scores
 
 
+def _all_hold_scores(prefixes: _Array, level: int) -> bool:
+    """Each of these rising prefixes of so many bits begins the key of a finite score."""
+    if not len(prefixes):
+        return True
+    below = 64 - level
+    highest = np.finfo(np.float64).max
+    least, zero, most = (int(key) for key in _keys(np.array([-highest, 0.0, highest])))
+    # no score has the key of -0.0, which is just below that of 0.0
+    return (
+        ((int(prefixes[0]) + 1) << below) > least
+        and int(prefixes[-1]) << below <= most
+        and not (level == 64 and (prefixes == np.uint64(zero - 1)).any())
+    )
+
+
 def _shifted(prefixes: _Array, bits: int) -> _Array:
     return prefixes >> np.uint64(bits) if bits < 64 else np.zeros_like(prefixes)
 
@@ -491,6 +577,12 @@ def _surplus_bits(prefixes: _Array, most: int) -> int:
 # `error` bounds the relative error of each sum of weights.  Every factor of a term is such a sum or a quotient of two;
 # all are not negative, so relative errors add up and pass through sums unchanged.  math.fsum rounds once.  In _widened
 # 8 errors and 16 roundings cover each of the products here twice; 1e-300, products that leave the range of float64.
+#
+# The integral L(T, p, c) of x / (x + c) from T to T + p is no product, but its condition is small: a relative change
+# of T, p or c changes it by at most 1, 2 or 1 times as much.  So errors of the sums stay relative errors of L too;
+# only its evaluation, as a difference, has an absolute error.
+#
+# Where so many weights were added that their sums' errors are not small, all that is certain is 0 and 1.
 
 
 def _widened(low: float, high: float, error: float, absolute: float) -> tuple[float, float]:
@@ -511,6 +603,8 @@ def _auc_bounds(
     positives: _Array, negatives: _Array, max_fpr: float | None, exact: bool, error: float
 ) -> tuple[float, float]:
     """Bounds of the area, from the rows of either label in bins of falling scores; exact: each is one score."""
+    if math.isinf(error):
+        return 0.0, 1.0
     height, width = positives / positives.sum(), negatives / negatives.sum()
     base = _above(positives) / positives.sum()
     share = np.ones(len(width))
@@ -537,6 +631,8 @@ def _auc_bounds(
 
 def _precision_bounds(positives: _Array, negatives: _Array, exact: bool, error: float) -> tuple[float, float]:
     """Bounds of the average precision, from the rows of either label in bins of falling scores."""
+    if math.isinf(error):
+        return 0.0, 1.0
     counted = positives.dtype.kind == "i"
     kept = positives > 0
     p, total = positives[kept].astype(np.float64), float(positives.sum())

@@ -1,6 +1,7 @@
 """A state of counts answers as the functions do of all rows, whatever the split and the order of merging."""
 
 import inspect
+import itertools
 
 import numpy as np
 import pytest
@@ -147,6 +148,8 @@ def test_errors_leave_the_state_as_it_was():
                  (np.eye(2), np.eye(2)), ([], [1]), ([0], ["a"])):
         with pytest.raises(ValueError, match="must"):
             state.update(*rows)
+    with pytest.raises(ValueError, match="same number of rows"):
+        state.update([], [], [1.0, 2.0])
     with pytest.raises(TypeError, match="other must be a ConfusionState, got dict"):
         state.merge({})
     with pytest.raises(ValueError, match="mix strings and numbers"):
@@ -199,7 +202,7 @@ def test_broken_arrays():
             ConfusionState.from_arrays({**arrays, **change})
     matrices = ConfusionState().update(np.eye(2), np.eye(2)).to_arrays()
     for change in ({"class_sums": matrices["class_sums"] * 9}, {"row_counts": matrices["row_counts"] * [1, 1, 1, 2]},
-                   {"row_counts": matrices["row_counts"] * 1.0}):
+                   {"row_counts": matrices["row_counts"] * 1.0}, {"row_counts": matrices["row_counts"] + [0, 0, 1, 0]}):
         with pytest.raises(ValueError, match="must"):
             ConfusionState.from_arrays({**matrices, **change})
 
@@ -213,3 +216,89 @@ def test_integers_beyond_53_bits_are_exact():
     for _ in range(3):
         state.update([0], [0], np.array([2**62]))
     assert state.confusion_matrix()[0, 0] == 3 * 2.0**62 + 3 * 2.0**53
+
+
+def test_wrong_labels_of_a_state_are_those_that_the_columns_tell():
+    rng = np.random.default_rng(0)
+    for values in ((0, 1), (0, 2), (1, 2)):
+        # of two that are not zero each is a yes, and yet they may differ
+        state = ConfusionState().update(rng.choice([0, 1], (9, 3)), rng.choice(values, (9, 3)))
+        arrays = state.to_arrays()
+        assert_same_arrays(ConfusionState.from_arrays(arrays).to_arrays(), arrays)
+        for wrong in (0, 28):
+            with pytest.raises(ValueError, match="wrong labels"):
+                ConfusionState.from_arrays({**arrays, "row_counts": np.array([*arrays["row_counts"][:2], wrong, 9])})
+
+
+def test_integer_weights_of_one_chunk_beyond_int64():
+    y_true, y_pred, weight = np.array([0, 0, 0, 1]), np.zeros(4, np.int64), np.array([2**62] * 4)
+    table = [[3 * 2.0**62, 0], [2.0**62, 0]]
+    assert metrics.confusion_matrix(y_true, y_pred, sample_weight=weight).tolist() == table
+    state = ConfusionState().update(y_true, y_pred, weight)
+    assert state.confusion_matrix().tolist() == table
+    assert state.accuracy_score() == metrics.accuracy_score(y_true, y_pred, sample_weight=weight) == 0.75
+    arrays = ConfusionState().update(y_true, y_pred, weight // 8).to_arrays()
+    assert arrays["table"].dtype == np.int64
+    state = ConfusionState.from_arrays({**arrays, "table": np.array([[2**62, 2**62], [2**62, 2**62]])})
+    assert state.accuracy_score() == 0.5
+    assert state.to_arrays()["table"].sum() == 2.0**64
+    matrices = np.array([[0, 1], [1, 1]]), np.array([[1, 0], [1, 1]])
+    state = ConfusionState().update(*matrices, np.array([2**62, 2**62]))
+    assert state.hamming_loss() == metrics.hamming_loss(*matrices, sample_weight=np.array([2**62, 2**62])) == 0.5
+
+
+def test_states_merged_with_themselves_beyond_int64():
+    for state in (ConfusionState().update([0, 1], [0, 0]), ConfusionState().update(np.eye(2), np.eye(2)[::-1])):
+        accuracy = state.accuracy_score()
+        for _ in range(70):
+            state.merge(state)
+        back = ConfusionState.from_arrays(state.to_arrays())
+        assert state.accuracy_score() == back.accuracy_score() == accuracy
+
+
+@pytest.mark.parametrize("parts", [
+    [[True], [1], [1.0]], [[True], [1]], [[0, 1], [0.0, 1.0, 2.0], [False, True]],
+    [np.array([3], np.int8), np.array([3], np.uint8), np.array([3], np.float16)],
+    [np.array([2**63], np.uint64), np.array([5], np.int8), np.array([7], np.uint32)],
+    [np.array([3], np.uint64), np.array([-5], np.int64)], [np.array([2**63], np.uint64), [-1], [3.0]],
+    [["a"], ["a", "bbb"], ["cc"]],
+])  # fmt: skip
+def test_labels_do_not_depend_on_the_order_of_merging(parts):
+    for other in itertools.permutations(parts):
+        states = [ConfusionState().update(part, part) for part in other]
+        for order in (other, other[::-1]):
+            merged = ConfusionState()
+            for part in order:
+                merged.merge(ConfusionState().update(part, part))
+            nested = states[0]
+            if len(states) == 3:
+                nested = ConfusionState().merge(states[0]).merge(ConfusionState().merge(states[1]).merge(states[2]))
+            else:
+                nested = ConfusionState().merge(states[0]).merge(states[1])
+            assert_same_arrays(merged.to_arrays(), nested.to_arrays())
+
+
+def test_integers_that_floats_cannot_be():
+    large, small = np.array([2**53 + 1]), np.array([1.0])
+    state = ConfusionState().update(large, large)
+    before = state.to_arrays()
+    for add in (lambda: state.update(small, small), lambda: ConfusionState().update(small, small).merge(state),
+                lambda: ConfusionState().update(large, small)):
+        with pytest.raises(ValueError, match=r"beyond 2\^53, got 9007199254740993"):
+            add()
+    assert_same_arrays(state.to_arrays(), before)
+    # what a float can be stays
+    state = ConfusionState().update(np.array([2**60]), np.array([2**60])).update(small, small)
+    assert state.labels.tolist() == [1.0, 2.0**60]
+
+
+@pytest.mark.parametrize("rows", [([0, 1], [0, 0]), (np.eye(2), np.eye(2))])
+def test_weights_whose_sum_is_infinite(rows):
+    state = ConfusionState().update(*rows, [1e308, 1.0])
+    before = state.to_arrays()
+    other = ConfusionState().update(*rows, [1.0, 1e308])
+    for add in (lambda: state.merge(other), lambda: state.update(*rows, [1e308, 0.0]),
+                lambda: ConfusionState().update(*rows, [1e308, 1e308])):
+        with pytest.raises(ValueError, match="finite sum over all rows"):
+            add()
+    assert_same_arrays(state.to_arrays(), before)

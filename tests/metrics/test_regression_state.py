@@ -144,6 +144,8 @@ def test_errors_leave_the_state_as_it_was():
                  (np.ones((1, 2)), np.ones((1, 2))), (["a"], ["b"]), ([], [1])):
         with pytest.raises(ValueError, match="must"):
             state.update(*rows)
+    with pytest.raises(ValueError, match="same number of rows"):
+        state.update([], [], [1.0, 2.0])
     for stranger, message in (
         (RegressionState(), "same powers"), (make().update(np.ones((2, 2)), np.ones((2, 2))), "same number of outputs")
     ):
@@ -190,3 +192,68 @@ def test_broken_arrays():
     ):
         with pytest.raises(ValueError, match="must"):
             RegressionState.from_arrays({**arrays, **change})
+
+
+def test_origin_is_of_a_row_with_a_weight():
+    y, p, w = np.array([1e20, 0, 1, 10, 11]), np.array([0, 0, 1, 10.5, 11]), np.array([0.0, 1, 1, 1, 1])
+    expected = metrics.r2_score(y, p, sample_weight=w)
+    assert expected == pytest.approx(1 - 0.25 / 101, rel=1e-14)
+    for chunks in ([slice(0, 3), slice(3, 5)], [slice(0, 1), slice(1, 5)], [slice(0, 1), slice(1, 3), slice(3, 5)]):
+        for state in (fed(RegressionState(), chunks, y, p, w), fed_by_shards(RegressionState, chunks, [], y, p, w),
+                      fed_by_shards(RegressionState, chunks, [0, 0], y, p, w)):
+            assert state.r2_score() == pytest.approx(expected, rel=1e-14)
+
+
+def test_constants_beside_rows_without_weight():
+    def shards():
+        rows = ([0.1, 3.3], [0, 3.0], [0.0, 1.0]), ([7.7, 3.3], [0, 3.0], [0.0, 1.0]), ([5.5], [2.0], [0.0])
+        return [RegressionState().update(*one) for one in rows]
+
+    a, b, none = shards()
+    assert a.merge(b).r2_score() == 0.0
+    assert a.merge(none).r2_score() == 0.0
+    a, b, none = shards()
+    assert none.merge(a).merge(b).r2_score() == 0.0
+    assert none.max_error() == 7.7
+    a, b, none = shards()
+    assert RegressionState.from_arrays(none.to_arrays()).update([3.3, 3.3], [0, 3.0]).r2_score() == 0.0
+
+
+def test_chunks_without_weight_count_nothing():
+    far = [1e100, -1e100], [-1e100, 1e100], [0.0, 0.0]
+    rows = [1.0, 2.0, 4.0], [2.0, 2.5, 3.0]
+    all_rows = [*rows[0], 3.0], [*rows[1], 1.0]
+    for state in (RegressionState().update(*far).update(*rows), RegressionState().update(*rows).update(*far),
+                  RegressionState().update(*far).merge(RegressionState().update(*rows)),
+                  RegressionState().update(*rows).merge(RegressionState().update(*far))):
+        state.update([3.0], [1.0])
+        assert state.r2_score() == pytest.approx(metrics.r2_score(*all_rows), rel=1e-14)
+    # as arrays of another maker may tell it
+    arrays = RegressionState().update(*far).to_arrays()
+    arrays["sums"][[1, 3]] = [[np.inf], [-np.inf]]
+    arrays["origins"][:] = [[1e308], [1e308]]
+    for state in (RegressionState.from_arrays(arrays).merge(RegressionState().update(*rows)),
+                  RegressionState().update(*rows).merge(RegressionState.from_arrays(arrays))):
+        state.update([3.0], [1.0])
+        assert state.r2_score() == pytest.approx(metrics.r2_score(*all_rows), rel=1e-14)
+        expected = metrics.explained_variance_score(*all_rows)
+        assert state.explained_variance_score() == pytest.approx(expected, rel=1e-14)
+
+
+def test_numbers_far_apart_warn_of_nothing():
+    # warnings are errors here
+    state = RegressionState().update([1e308, 1.0], [-1e308, 1.0]).update([-1e308, 2.0], [1e308, 2.0])
+    state.merge(RegressionState().update([-1e308, 1.0], [1e308, 1.0]))
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        RegressionState().update([np.inf, 1.0], [np.inf, 1.0])
+
+
+def test_weights_whose_sum_is_infinite():
+    state = RegressionState().update([0, 1], [1, 1], [1e308, 1.0])
+    before = state.to_arrays()
+    other = RegressionState().update([0, 1], [1, 1], [1.0, 1e308])
+    for add in (lambda: state.merge(other), lambda: state.update([0], [1], [1e308]),
+                lambda: RegressionState().update([0, 1], [1, 1], [1e308, 1e308])):
+        with pytest.raises(ValueError, match="finite sum over all rows"):
+            add()
+    assert_same_arrays(state.to_arrays(), before)

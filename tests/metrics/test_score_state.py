@@ -187,7 +187,7 @@ def test_bounds_of_weights_far_apart():
     bins=st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=5),
     weight=st.sampled_from([1, 1, 3, Fraction(1, 4)]), split=st.integers(1, 4),
 )
-def test_bounds_are_reached_by_the_worst_and_the_best_order(bins, weight, split):
+def test_bounds_of_the_area_and_the_upper_one_of_the_precision_are_reached(bins, weight, split):
     # of all orders in a bin, that of negative rows first and distinct positive ones, and that of tied positive first
     worst, best = [], []
     for number, (p, n) in enumerate(bins):
@@ -293,6 +293,9 @@ def test_errors_leave_the_state_as_it_was(max_bins):
                  (np.array([0, 1]), np.array([0.5, np.nan])), (np.array([0, 2]), np.array([0.5, 0.5])), ([], [0.5])):
         with pytest.raises(ValueError, match=r"must|rows"):
             state.update(*rows)
+    for nothing in ([], np.zeros(0)):
+        with pytest.raises(ValueError, match="same number of rows"):
+            state.update(nothing, nothing, [1.0, 2.0])
     for stranger in (ScoreState(max_bins=7), ScoreState(max_bins=max_bins, pos_label=1)):
         theirs = stranger.to_arrays()
         with pytest.raises(ValueError, match="other must have the same"):
@@ -343,7 +346,7 @@ def test_nothing_to_answer_from(max_bins):
 @pytest.mark.parametrize("weight", [None, [0.5, 1.0, 2.0]])
 def test_broken_arrays(max_bins, weight):
     state = ScoreState(max_bins=max_bins).update([0, 1, 1], [0.25, 0.375, 0.75], weight)
-    assert_refuses_broken_arrays(state)
+    assert_refuses_broken_arrays(state, signed=["negative_label"])
     arrays = state.to_arrays()
     changes = [
         ({"values": arrays["values"][::-1]}, "must rise"),
@@ -352,18 +355,20 @@ def test_broken_arrays(max_bins, weight):
         ({"level": np.array(65)}, "level"),
         ({"positives": arrays["positives"].astype(np.float64 if weight is None else np.int64)}, "one dtype"),
         ({"positives": arrays["positives"][:1]}, "shape"),
-        ({"pos_label": np.array([1, 2])}, "at most one"),
+        ({"pos_label": np.array([1, 2])}, "at most one"), ({"pos_label": np.array([1])}, "negative_label"),
+        ({"negative_label": np.array([1])}, "0 and -1"), ({"negative_label": np.array([0, -1])}, "at most one"),
+        ({"negative_label": np.zeros(0, np.int64)}, "the label of"), ({"n_rows": np.array(2**62)}, "fewer than 2"),
     ]
     if max_bins:
         changes += [
-            ({"max_bins": np.array(1)}, "at most 1"), ({"max_bins": np.array(0)}, "dtype"),
+            ({"max_bins": np.array(1)}, "at most 1"), ({"max_bins": np.array(0)}, "64 of scores"),
             ({"values": arrays["values"] + (np.uint64(1) << np.uint64(arrays["level"]))}, "bits"),
             ({"values": arrays["values"].astype(np.uint32)}, "uint64"),
         ]
     else:
         changes += [
             ({"values": np.array([0.25, 0.375, np.inf])}, "finite"), ({"max_bins": np.array(3)}, "dtype"),
-            ({"level": np.array(3)}, "64 of scores"), ({"values": arrays["values"].astype(np.float16)}, "float32"),
+            ({"level": np.array(3)}, "64 of scores"), ({"values": arrays["values"].astype(np.longdouble)}, "64 bits"),
         ]
     for change, message in changes:
         with pytest.raises(ValueError, match=message):
@@ -379,3 +384,177 @@ def test_areas_beyond_int64_are_exact():
     state = ScoreState.from_arrays(arrays)
     expected = (2**40 + Fraction(2**80, 2)) / Fraction((2**40 + 1) * 2**40)
     assert math.isclose(state.roc_auc_score(), expected, rel_tol=1e-15)
+
+
+@pytest.mark.parametrize("max_bins", [None, 3, 100])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("weight", [None, np.array([0.5, 1.0, 0.0, 2.0, 0.25, 3.0])])
+def test_answers_are_no_part_of_the_state(max_bins, dtype, weight):
+    y_true, score = np.array([0, 1, 1, 0, 1, 0]), np.array([0.1, 0.2, 0.9, 0.4, 0.4, 0.3], dtype)
+    for chunks in ([slice(None)], [slice(0, 2), slice(2, 4), slice(4, 6)]):
+        fed_state = fed(ScoreState(max_bins=max_bins), chunks, y_true, score, weight)
+        for state in (fed_state, ScoreState.from_arrays(fed_state.to_arrays()),
+                      ScoreState(max_bins=max_bins).merge(fed_state)):
+            before = state.to_arrays()
+            for name in METHODS:
+                answer = getattr(state, name)()
+                expected = [np.array(one) for one in answer] if isinstance(answer, tuple) else [answer]
+                for one in answer if isinstance(answer, tuple) else ():
+                    if isinstance(one, np.ndarray):
+                        one[...] = 9
+                again = getattr(state, name)()
+                for one, other in zip(again if isinstance(again, tuple) else [again], expected, strict=True):
+                    np.testing.assert_array_equal(one, other)
+            assert_same_arrays(state.to_arrays(), before)
+
+
+MAX_FPRS = [np.float32(0.1), np.float32(1 / 3), np.float64(0.7), Fraction(1, 3), np.float32(1)]
+
+
+@pytest.mark.parametrize("max_fpr", MAX_FPRS)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_max_fpr_of_any_type(max_fpr, weighted):
+    rng = np.random.default_rng(0)
+    y_true, score = rng.integers(0, 2, 300), rng.normal(size=300)
+    weight = rng.random(300) + 0.5 if weighted else None
+    expected = metrics.roc_auc_score(y_true, score, sample_weight=weight, max_fpr=float(max_fpr))
+    assert metrics.roc_auc_score(y_true, score, sample_weight=weight, max_fpr=max_fpr) == expected
+    exact = ScoreState().update(y_true, score, weight).roc_auc_score(max_fpr=max_fpr)
+    assert exact == pytest.approx(expected, rel=1e-12)
+    value = exact_values(y_true, score, weight, Fraction(*max_fpr.as_integer_ratio()))[0]
+    for max_bins in (20, 1000):
+        low, high = ScoreState(max_bins=max_bins).update(y_true, score, weight).roc_auc_score(max_fpr=max_fpr)
+        assert type(low) is type(high) is float
+        assert Fraction(low) <= value <= Fraction(high)
+    assert high - low < 1e-11
+
+
+def test_counts_do_not_wrap():
+    state = ScoreState().update([0, 1], [0.25, 0.5])
+    arrays = state.to_arrays()
+    for positives, negatives in (([2**62, 2**62], [2**62, 1]), ([2**63 - 1, 1], [1, 0]), ([2**62, 0], [0, 1])):
+        with pytest.raises(ValueError, match="less than 2"):
+            ScoreState.from_arrays({**arrays, "positives": np.array(positives), "negatives": np.array(negatives)})
+    for _ in range(60):
+        state.merge(state)
+    assert state.to_arrays()["positives"].tolist() == [0, 2**60]
+    assert state.roc_auc_score() == 1.0
+    before = state.to_arrays()
+    with pytest.raises(ValueError, match="fewer than 2"):
+        state.merge(state)
+    assert_same_arrays(state.to_arrays(), before)
+
+
+@pytest.mark.parametrize("max_bins", [2, 100])
+def test_bounds_of_more_weights_than_rounding_allows(max_bins):
+    arrays = ScoreState(max_bins=max_bins).update([0, 1, 1], [0.25, 0.5, 0.2], [0.5, 1.0, 1.0]).to_arrays()
+    for n_rows, certain in ((2**42, True), (2**43, False), (2**53, False), (2**61, False)):
+        state = ScoreState.from_arrays({**arrays, "n_rows": np.array(n_rows)})
+        for bounds in (state.roc_auc_score(), state.roc_auc_score(max_fpr=0.5), state.average_precision_score()):
+            assert bounds[0] <= bounds[1]
+            assert certain or bounds == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("max_bins", [None, 3])
+@pytest.mark.parametrize("weight", [None, [0.0, 0.0]])
+def test_two_negative_labels_in_two_chunks_are_refused(max_bins, weight):
+    for first, second in (([0, 1], [-1, 1]), ([-1, 1], [0, 1]), ([-1.0, -1.0], [False, True])):
+        for rows, later in ((first, second), (np.array(first), np.array(second))):
+            state = ScoreState(max_bins=max_bins).update([1, 1], [0.1, 0.3]).update(rows, np.array([0.1, 0.2]), weight)
+            for one in (state, ScoreState.from_arrays(state.to_arrays())):
+                before = one.to_arrays()
+                with pytest.raises(ValueError, match="y_true must hold two classes"):
+                    one.update(later, np.array([0.3, 0.4]))
+                other = ScoreState(max_bins=max_bins).update(later, np.array([0.3, 0.4]))
+                with pytest.raises(ValueError, match="y_true must hold two classes"):
+                    one.merge(other)
+                with pytest.raises(ValueError, match="y_true must hold two classes"):
+                    other.merge(one)
+                assert_same_arrays(one.to_arrays(), before)
+                one.update(rows, [0.3, 0.4])
+    # with pos_label all others are negative
+    state = ScoreState(max_bins=max_bins, pos_label=1).update([0, 1], [0.1, 0.2]).update([-1, 1], [0.3, 0.4])
+    assert state.to_arrays()["n_rows"] == 4
+
+
+@pytest.mark.parametrize("max_bins", [None, 50, 100_000])
+@pytest.mark.parametrize("size", [1, 7])
+def test_few_runs_wait(max_bins, size):
+    rng = np.random.default_rng(0)
+    n = 3000 * size
+    y_true, score = rng.integers(0, 2, n), rng.normal(size=n)
+    state = ScoreState(max_bins=max_bins)
+    for begin in range(0, n, size):
+        state.update(y_true[begin : begin + size], score[begin : begin + size])
+        assert len(state._runs) <= 257
+        assert state._n_waiting == sum(len(run.values) for run in state._runs[1:])
+        assert state._level == min(run.level for run in state._runs)
+    assert_same_arrays(state.to_arrays(), ScoreState(max_bins=max_bins).update(y_true, score).to_arrays())
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint16, np.int64, np.uint64, np.bool_, np.float16, np.float32])
+@pytest.mark.parametrize("weight", [None, np.array([1.0, 0.5, 2.0, 0.0])])
+def test_thresholds_have_the_dtype_of_the_scores(dtype, weight):
+    y_true, score = np.array([0, 1, 1, 0]), np.array([3, 0, 1, 1]).astype(dtype)
+    state = fed(ScoreState(), [slice(0, 2), slice(2, 4)], y_true, score, weight)
+    for one in (state, ScoreState.from_arrays(state.to_arrays())):
+        actual = one.precision_recall_curve()
+        expected = metrics.precision_recall_curve(y_true, score, sample_weight=weight)
+        assert actual[2].dtype == expected[2].dtype == dtype
+        for a, b in zip(actual, expected, strict=True):
+            np.testing.assert_array_equal(a, b)
+    state.update(y_true, score.astype(np.float64) + 0.5)
+    assert state.precision_recall_curve()[2].dtype == np.float64
+
+
+def test_integers_that_round_out_of_their_dtype():
+    for dtype in (np.int64, np.uint64):
+        most = np.iinfo(dtype).max
+        state = ScoreState().update([0, 1], np.array([1, most], dtype)).update([1], np.array([5], dtype))
+        assert state.precision_recall_curve()[2].tolist() == [1.0, 5.0, float(most)]
+
+
+@pytest.mark.parametrize("max_bins", [None, 3])
+def test_scores_of_two_dimensions_and_other_types(max_bins):
+    y_true, score = np.array([0, 1, 1, 0, 1]), np.array([3, 5, 2, 8, 1])
+    expected = ScoreState(max_bins=max_bins).update(y_true, score.astype(np.float64)).to_arrays()
+    for its in (score[:, np.newaxis], score.astype(np.float16), score.astype(object), score.astype(">f8")):
+        actual = ScoreState(max_bins=max_bins).update(y_true, its).to_arrays()
+        for name, array in expected.items():
+            np.testing.assert_array_equal(actual[name], array)
+    # and no warning that a part is discarded
+    with pytest.raises(InvalidParameterError, match="complex"):
+        ScoreState(max_bins=max_bins).update(y_true, score.astype(np.complex128))
+
+
+def test_prefixes_without_scores_are_refused():
+    arrays = ScoreState(max_bins=2).update([0, 1], [0.25, 0.5]).to_arrays()
+    highest = np.finfo(np.float64).max
+
+    def key(score):
+        bits = int(np.float64(score).view(np.uint64))
+        return bits ^ (2**64 - 1) if bits >> 63 else bits | 1 << 63
+
+    for level in (64, 63, 20, 12):
+        for value in (highest, -highest, 5e-324, -5e-324, 0.0):
+            state = ScoreState.from_arrays({
+                **arrays, "level": np.array(level), "values": np.array([key(value) >> (64 - level)], np.uint64),
+                "positives": np.array([1]), "negatives": np.array([1]),
+            })
+            assert all(np.isfinite(threshold) for threshold in state.roc_curve()[2][1:])
+        for value in (np.inf, -np.inf, np.nan, -np.nan, *([-0.0] if level == 64 else [])):
+            with pytest.raises(ValueError, match="finite scores"):
+                ScoreState.from_arrays({
+                    **arrays, "level": np.array(level), "values": np.array([key(value) >> (64 - level)], np.uint64),
+                    "positives": np.array([1]), "negatives": np.array([1]),
+                })
+
+
+def test_runs_are_joined_at_the_lowest_of_their_own_levels():
+    # as if another thread had merged all, and told the level a moment later
+    state = ScoreState(max_bins=3)
+    rows = [0, 1, 0, 1, 1], np.arange(5) / 7
+    expected = state.update(*rows).update(rows[0], rows[1] + 1).roc_auc_score()
+    state = ScoreState(max_bins=3).update(*rows).update(rows[0], rows[1] + 1)
+    state._level = 64
+    assert state.roc_auc_score() == expected
