@@ -642,13 +642,17 @@ def _precision_bounds(positives: _Array, negatives: _Array, exact: bool, error: 
     high = math.fsum((p / total * best).tolist())
     if exact:
         return _widened(high, high, error, 0.0)
-    start = above + (0.5 if counted else 0.0) + wrong_within
-    with np.errstate(over="ignore"):
+    base = above + (0.5 if counted else 0.0)
+    start = base + wrong_within
+    with np.errstate(over="ignore", under="ignore"):
         ratio = np.divide(p, start, out=np.zeros(len(p)), where=wrong_within > 0)
     # a ratio beyond the range of float64 has a logarithm well within it
     logarithm, beyond = np.log1p(ratio), np.isinf(ratio)
     logarithm[beyond] = np.log(start[beyond] + p[beyond]) - np.log(start[beyond])
-    lost = wrong_within * logarithm
-    low = math.fsum((np.maximum(p - lost, 0.0) / total).tolist())
+    gained = np.maximum(p - wrong_within * logarithm, 0.0)
+    # one below it is lost; the logarithm is at most the ratio, and p - c p / (b + c) = p b / (b + c)
+    below = (wrong_within > 0) & (ratio < 1e-300)
+    gained[below] = p[below] * (base[below] / start[below])
+    low = math.fsum((gained / total).tolist())
     # the difference has an absolute error of 8 roundings of p at most
     return _widened(low, high, error, 16.0 * _UNIT)

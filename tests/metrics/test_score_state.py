@@ -180,6 +180,11 @@ def test_bounds_of_weights_far_apart():
             assert Fraction(low) <= value <= Fraction(high)
     low, high = ScoreState(max_bins=2).update(y_true, score, np.array([1e-200, 1e150, 1.0])).average_precision_score()
     assert low > 1 - 1e-12
+    # and below it
+    y_true, score, w = np.array([0, 0, 1]), np.array([0.5, 0.25, 0.0]), np.array([0.1, 1e150, 1e-200])
+    for max_bins in (1, 2, 3):
+        low, high = ScoreState(max_bins=max_bins).update(y_true, score, w).average_precision_score()
+        assert 0 <= low <= high and Fraction(low) <= exact_values(y_true, score, w)[1] <= Fraction(high)
 
 
 @settings(max_examples=300, deadline=None)
