@@ -51,6 +51,23 @@ def as_array(value: Any, name: str) -> NDArray[Any]:
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
+def as_floats(y: NDArray[Any], name: str) -> NDArray[Any]:
+    """y as float32 or float64."""
+    if y.dtype in (np.float32, np.float64):
+        return y
+    if y.dtype.kind not in "biufO":
+        raise ValueError(f"{name} must hold numbers, got dtype {y.dtype}")
+    return y.astype(np.float32 if y.dtype == np.float16 else np.float64)
+
+
+def one_column(y: NDArray[Any], name: str) -> NDArray[Any]:
+    """One column as a C-contiguous vector."""
+    if y.ndim == 1 or (y.ndim == 2 and y.shape[1] == 1):
+        y = y.reshape(-1)
+        return y if y.flags.c_contiguous and y.flags.aligned else np.array(y, order="C")
+    raise ValueError(f"{name} must have one column, got shape {y.shape}")
+
+
 def check_lengths(*named_arrays: tuple[str, NDArray[Any] | None]) -> None:
     """The same number of rows, at least one; None is passed over."""
     lengths = {name: len(array) for name, array in named_arrays if array is not None}

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fasttrain.exceptions import InvalidParameterError
-from fasttrain.metrics._validation import as_array, check_choice
-from fasttrain.metrics.probability import distinct_labels, one_column, truth_and_scores
+from fasttrain.metrics._validation import as_array, check_choice, one_column
+from fasttrain.metrics.probability import distinct_labels, truth_and_scores
 from fasttrain.metrics.ranking import check_pos_label, positive_label
 
 __all__ = ["calibration_curve", "expected_calibration_error"]

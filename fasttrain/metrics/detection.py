@@ -17,8 +17,7 @@ from fasttrain.exceptions import InvalidParameterError
 from fasttrain.kernels.detection import box_iou as overlaps
 from fasttrain.kernels.detection import detection_precision_recall
 from fasttrain.metrics._labels import LabelPairs, label_kind
-from fasttrain.metrics._validation import as_array, check_array_like, check_choice
-from fasttrain.metrics.ranking import _numbers
+from fasttrain.metrics._validation import as_array, as_floats, check_array_like, check_choice
 
 __all__ = ["AREA_RANGES", "Evaluation", "average_precision", "average_recall", "box_iou", "evaluate"]
 
@@ -431,7 +430,7 @@ def _points(value: Any, name: str, default: _Array) -> _Array:
         return default
     if isinstance(value, numbers.Real) and not isinstance(value, bool):
         value = [value]
-    points = _numbers(as_array(value, name), name)
+    points = as_floats(as_array(value, name), name)
     if points.ndim != 1 or not points.size:
         raise ValueError(f"{name} must have shape (n,), not empty, got {points.shape}")
     return np.array(points, dtype=np.float64)
@@ -492,7 +491,7 @@ def _kernel_array(array: _Array) -> _Array:
 def _boxes(value: Any, name: str) -> _Array:
     """(n, 4) as float32 or float64."""
     check_array_like(value, name)
-    boxes = _numbers(as_array(value, name), name)
+    boxes = as_floats(as_array(value, name), name)
     if boxes.shape == (0,):
         boxes = boxes.reshape(0, 4)
     if boxes.ndim != 2 or boxes.shape[1] != 4:
@@ -503,7 +502,7 @@ def _boxes(value: Any, name: str) -> _Array:
 def _vector(value: Any, name: str, size: int) -> _Array:
     """(size,) as float32 or float64."""
     check_array_like(value, name)
-    vector = _numbers(as_array(value, name), name)
+    vector = as_floats(as_array(value, name), name)
     if vector.shape != (size,):
         raise ValueError(f"{name} must have shape ({size},), one for each box, got {vector.shape}")
     return _kernel_array(vector)

@@ -17,8 +17,15 @@ from numpy.typing import ArrayLike, NDArray
 from fasttrain.exceptions import InvalidParameterError, UndefinedMetricWarning, warn
 from fasttrain.kernels.ranking import ranking_curve
 from fasttrain.metrics._beta import beta_quantile
-from fasttrain.metrics._validation import as_array, check_array_like, check_choice, check_lengths
-from fasttrain.metrics.ranking import _column, _kind, _numbers
+from fasttrain.metrics._validation import (
+    as_array,
+    as_floats,
+    check_array_like,
+    check_choice,
+    check_lengths,
+    one_column,
+)
+from fasttrain.metrics.ranking import _kind
 
 __all__ = [
     "ProportionInterval",
@@ -464,7 +471,7 @@ def _positive(true: _Array) -> _Array:
 
 def _score(y_score: Any, name: str) -> _Array:
     check_array_like(y_score, name)
-    return np.ascontiguousarray(_numbers(_column(as_array(y_score, name), name), name))
+    return as_floats(one_column(as_array(y_score, name), name), name)
 
 
 def _check_finite(score: _Array, name: str) -> None:

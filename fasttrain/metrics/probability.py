@@ -22,6 +22,7 @@ from fasttrain.metrics._validation import (
     check_boolean,
     check_lengths,
     check_sample_weight,
+    one_column,
 )
 
 __all__ = ["brier_score_loss", "hinge_loss", "log_loss", "top_k_accuracy_score"]
@@ -574,14 +575,6 @@ def truth_and_scores(
     if label_kind(true, "y_true") != "labels":
         raise ValueError(f"y_true must hold one label a row, got shape {true.shape}")
     return one_column(true, "y_true"), values, weight
-
-
-def one_column(y: _Array, name: str) -> _Array:
-    """One column as a C-contiguous vector."""
-    if y.ndim == 1 or (y.ndim == 2 and y.shape[1] == 1):
-        y = y.reshape(-1)
-        return y if y.flags.c_contiguous and y.flags.aligned else np.array(y, order="C")
-    raise ValueError(f"{name} must have one column, got shape {y.shape}")
 
 
 def _kernel_array(proba: _Array) -> _Array:

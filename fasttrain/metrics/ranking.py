@@ -19,11 +19,13 @@ from fasttrain.exceptions import InvalidParameterError, UndefinedMetricWarning, 
 from fasttrain.kernels.ranking import ranking_curve, ranking_scores
 from fasttrain.metrics._validation import (
     as_array,
+    as_floats,
     check_array_like,
     check_boolean,
     check_choice,
     check_lengths,
     check_sample_weight,
+    one_column,
 )
 
 __all__ = [
@@ -71,7 +73,7 @@ def auc(x: ArrayLike, y: ArrayLike) -> float:
     """
     check_array_like(x, "x")
     check_array_like(y, "y")
-    across, up = _numbers(_column(as_array(x, "x"), "x"), "x"), _numbers(_column(as_array(y, "y"), "y"), "y")
+    across, up = as_floats(one_column(as_array(x, "x"), "x"), "x"), as_floats(one_column(as_array(y, "y"), "y"), "y")
     if len(across) != len(up):
         raise ValueError(f"x and y must have the same length, got {len(across)} and {len(up)}")
     if len(across) < 2:
@@ -165,7 +167,7 @@ def roc_auc_score(
 
     if kind == "binary":
         positive = true == classes[-1] if len(classes) == 2 else np.zeros(len(true), dtype=bool)
-        return metric(positive, _column(score, "y_score"), weight)
+        return metric(positive, one_column(score, "y_score"), weight)
     if not (np.isin(classes, (0, 1)).all() or np.isin(classes, (-1, 1)).all()):
         raise ValueError(f"y_true must be a matrix of 0 and 1 or of -1 and 1, got {classes.tolist()}")
     return _averaged(metric, true, true == 1, score, average, weight)
@@ -229,7 +231,7 @@ def _multiclass_auc(
         raise NotImplementedError("average must not be None with multi_class='ovo'")
     classes = present
     if labels is not None:
-        classes = _column(as_array(labels, "labels"), "labels")
+        classes = one_column(as_array(labels, "labels"), "labels")
         if not np.array_equal(np.unique(classes), classes):
             raise ValueError("labels must be sorted and each there once")
         if not np.isin(present, classes).all():
@@ -318,7 +320,7 @@ def average_precision_score(
     if kind == "binary":
         if len(classes) == 2 and pos_label not in classes.tolist():
             raise ValueError(f"pos_label must be one of {classes.tolist()}, got {pos_label!r}")
-        return _average_precision(true == pos_label, _column(score, "y_score"), weight)
+        return _average_precision(true == pos_label, one_column(score, "y_score"), weight)
     if pos_label != 1:
         raise ValueError(f"pos_label must be 1 where y_true is {kind}, got {pos_label!r}")
     if kind == "multiclass":
@@ -516,7 +518,7 @@ def det_curve(
     """
     check_boolean(drop_intermediate, "drop_intermediate")
     tps, fps, thresholds = descent(y_true, y_score, pos_label, sample_weight)
-    n_classes = len(_classes(_column(as_array(y_true, "y_true"), "y_true")))
+    n_classes = len(_classes(one_column(as_array(y_true, "y_true"), "y_true")))
     if n_classes != 2:
         raise ValueError(f"y_true must hold two classes, got {n_classes}")
     return det_points(tps, fps, thresholds, drop_intermediate)
@@ -566,7 +568,7 @@ def _inputs(
     weight = None
     if sample_weight is not None:
         check_array_like(sample_weight, "sample_weight")
-        weight = _column(as_array(sample_weight, "sample_weight"), "sample_weight")
+        weight = one_column(as_array(sample_weight, "sample_weight"), "sample_weight")
     check_lengths(("y_true", true), ("y_score", score), ("sample_weight", weight))
     if weight is not None:
         weight = check_sample_weight(weight, len(true), allow_zero)
@@ -576,7 +578,7 @@ def _inputs(
         true = true.reshape(-1)
     if score.ndim not in (1, 2) or not score.size:
         raise ValueError(f"y_score must have shape (n_rows,) or (n_rows, n_classes), got {score.shape}")
-    score = np.ascontiguousarray(_numbers(score, "y_score"))
+    score = np.ascontiguousarray(as_floats(score, "y_score"))
     if score.ndim == 2 and not np.isfinite(score).all():
         row, column = np.argwhere(~np.isfinite(score))[0].tolist()
         raise ValueError(f"y_score must be finite, got {score[row, column]} in row {row}, column {column}")
@@ -610,21 +612,6 @@ def _classes(y: _Array) -> _Array:
             return np.array([low, high] if low != high else [low], dtype=y.dtype)
     classes: _Array = np.unique(y)
     return classes
-
-
-def _numbers(y: _Array, name: str) -> _Array:
-    """y as float32 or float64."""
-    if y.dtype in (np.float32, np.float64):
-        return y
-    if y.dtype.kind not in "biufO":
-        raise ValueError(f"{name} must hold numbers, got dtype {y.dtype}")
-    return y.astype(np.float32 if y.dtype == np.float16 else np.float64)
-
-
-def _column(y: _Array, name: str) -> _Array:
-    if y.ndim == 1 or (y.ndim == 2 and y.shape[1] == 1):
-        return y.reshape(-1)
-    raise ValueError(f"{name} must have one column, got shape {y.shape}")
 
 
 def positive_label(classes: _Array, pos_label: Any) -> Any:
@@ -672,7 +659,7 @@ def positive_rows(
     kind, true, classes, score, weight = _inputs(y_true, y_score, sample_weight, allow_zero)
     if kind == "multilabel-indicator" or (kind == "multiclass" and pos_label is None):
         raise ValueError(f"y_true must hold two classes, or pos_label be given, got a {kind} target")
-    return true == positive_label(classes, pos_label), _column(score, "y_score"), weight
+    return true == positive_label(classes, pos_label), one_column(score, "y_score"), weight
 
 
 def _averaged(
