@@ -5,4 +5,5 @@
 #include "linear.h"
 #include "loss.h"
 #include "optim.h"
+#include "update.h"
 #include "network.h"
