@@ -49,7 +49,19 @@ typedef struct ft_dlpack_versioned {
     ft_dlpack_tensor tensor;
 } ft_dlpack_versioned;
 
+/* In a capsule "dlpack_exchange_api", the attribute __dlpack_c_exchange_api__ of a type: __dlpack__() of its
+ * objects without Python. */
+typedef struct {
+    uint32_t major, minor;
+    void *older; /* the same of an older version; may be NULL */
+    void (*allocate)(void);
+    /* 0, and *out is the caller's; or -1 with a Python exception set.  Waits for no stream of a GPU. */
+    int (*take)(void *object, ft_dlpack_versioned **out);
+    /* more that is not used here */
+} ft_dlpack_exchange;
+
 static_assert(offsetof(ft_dlpack_tensor, shape) == sizeof(void *) + 16, "DLPack's layout");
 static_assert(offsetof(ft_dlpack_versioned, tensor) == 2 * sizeof(void *) + 16, "DLPack's layout");
+static_assert(offsetof(ft_dlpack_exchange, take) == 2 * sizeof(void *) + 8, "DLPack's layout");
 
 #endif

@@ -8,12 +8,13 @@ so.
 
 DLPack is how tensors come, torch's among them.  NumPy's own from_dlpack refuses bfloat16 and memory that is
 pinned for a GPU, hence ours.  What a capsule holds is checked while the capsule owns it, so that an error
-leaves the producer's own clean-up to run; then the capsule is marked as used, and a Managed, the base of the
-ndarray, calls the deleter.  A capsule of the old kind cannot say that its memory is read-only: its protocol
-has producers refuse instead, so it is taken as writeable.  Memory of another device, and memory that the
-producer copied, is refused: writing to a copy would be lost without a word.  So are torch tensors that require
-grad, whose change autograd would not see, and those with a pending sign (is_neg), whose memory holds the
-negative of their values, which DLPack cannot say.
+leaves the producer's own clean-up to run; then the capsule is marked as used, and a _Managed, the base of the
+ndarray, calls the deleter.  Types that offer DLPack's functions in C are asked by them, which takes a tenth of
+the time: the gradients of a model come anew at every step.  A capsule of the old kind cannot say that its
+memory is read-only: its protocol has producers refuse instead, so it is taken as writeable.  Memory of another
+device, and memory that the producer copied, is refused: writing to a copy would be lost without a word.  So are
+torch tensors that require grad, whose change autograd would not see, and those with a pending sign (is_neg),
+whose memory holds the negative of their values, which DLPack cannot say.
 
 The buffer protocol is how array.array, memoryview, mmap and ctypes come.
 
@@ -60,6 +61,10 @@ cdef extern from "dlpack.h":
         uint64_t flags
         ft_dlpack_tensor tensor
 
+    ctypedef struct ft_dlpack_exchange:
+        uint32_t major
+        int (*take)(void* object, ft_dlpack_versioned** out) except -1
+
 cdef enum:
     MAX_DIMENSIONS = 64     # NumPy's own limit
 
@@ -69,6 +74,9 @@ cdef dict DEVICE_NAMES = {
     2: "CUDA", 4: "OpenCL", 7: "Vulkan", 8: "Metal", 9: "VPI", 10: "ROCm", 12: "extension", 13: "CUDA managed",
     14: "oneAPI", 15: "WebGPU", 16: "Hexagon", 17: "MAIA", 18: "Trainium",
 }
+
+# What producers raise for objects of theirs that they cannot export.
+cdef tuple EXPORT_ERRORS = (BufferError, RuntimeError, TypeError, ValueError)
 
 cdef double NOTHING     # where an empty array may point
 
@@ -193,7 +201,21 @@ cdef cnp.ndarray _array_of_tensor(
     return array
 
 
-cdef object _capsule(object value, str name):
+cdef cnp.ndarray _array_of_versioned(
+    const ft_dlpack_versioned* versioned, str name, bint uint16_is_bfloat16, _Managed owner,
+):
+    if versioned.major != 1:
+        raise TypeError(
+            f"{name} must export version 1 of DLPack, got version {versioned.major}.{versioned.minor}"
+        )
+    if versioned.flags & FT_DLPACK_IS_COPIED:
+        raise TypeError(f"{name} must export its own memory by DLPack, got a copy of it")
+    return _array_of_tensor(
+        &versioned.tensor, name, not versioned.flags & FT_DLPACK_READ_ONLY, uint16_is_bfloat16, owner
+    )
+
+
+cdef int _check_plain(object value, str name) except -1:
     if getattr(value, "requires_grad", False) is True:
         raise ValueError(
             f"{name} must not require grad, because autograd does not see what is done to its memory; "
@@ -202,36 +224,57 @@ cdef object _capsule(object value, str name):
     is_neg = getattr(value, "is_neg", None)
     if is_neg is not None and is_neg() is True:
         raise ValueError(f"{name} must not have its negative bit set; pass {name}.resolve_neg()")
+    return 0
+
+
+cdef const ft_dlpack_exchange* _exchange(object value) except? NULL:
+    # of value's type, or NULL
+    cdef const ft_dlpack_exchange* exchange
+    table = getattr(type(value), "__dlpack_c_exchange_api__", None)
+    if not PyCapsule_IsValid(table, "dlpack_exchange_api"):
+        return NULL
+    exchange = <const ft_dlpack_exchange*> PyCapsule_GetPointer(table, "dlpack_exchange_api")
+    return exchange if exchange.major == 1 else NULL
+
+
+cdef cnp.ndarray _array_by_exchange(
+    const ft_dlpack_exchange* exchange, object value, str name, bint uint16_is_bfloat16,
+):
+    # None if the producer fails
+    cdef _Managed owner = _Managed.__new__(_Managed)
     try:
-        device = value.__dlpack_device__()[0]
-        if _is_host(device):
-            try:
-                return value.__dlpack__(max_version=VERSION)
-            except TypeError:       # from before version 1
-                return value.__dlpack__()
-    except (BufferError, RuntimeError, TypeError, ValueError) as error:
-        raise TypeError(f"{name} does not export its memory by DLPack: {error}") from error
-    raise _bad_device(device, name)
+        exchange.take(<void*> value, &owner.versioned)
+    except EXPORT_ERRORS:
+        return None
+    return _array_of_versioned(owner.versioned, name, uint16_is_bfloat16, owner)
 
 
-cdef cnp.ndarray _array_by_dlpack(object value, str name, bint uint16_is_bfloat16):
-    cdef object capsule = _capsule(value, name)
+cdef object _capsule(object value):
+    try:
+        return value.__dlpack__(max_version=VERSION)
+    except TypeError:       # from before version 1
+        return value.__dlpack__()
+
+
+cdef cnp.ndarray _array_by_capsule(object value, str name, bint uint16_is_bfloat16):
     cdef _Managed owner = _Managed.__new__(_Managed)
     cdef ft_dlpack_managed* managed
     cdef ft_dlpack_versioned* versioned
     cdef cnp.ndarray array
+    cdef object capsule = None
+    cdef int device_type
+    try:
+        device_type = value.__dlpack_device__()[0]
+        if _is_host(device_type):
+            capsule = _capsule(value)
+    except EXPORT_ERRORS as error:
+        raise TypeError(f"{name} does not export its memory by DLPack: {error}") from error
+    if not _is_host(device_type):
+        raise _bad_device(device_type, name)
     # The owner is empty until the capsule has given the tensor away, which is the last that can fail.
     if PyCapsule_IsValid(capsule, "dltensor_versioned"):
         versioned = <ft_dlpack_versioned*> PyCapsule_GetPointer(capsule, "dltensor_versioned")
-        if versioned.major != 1:
-            raise TypeError(
-                f"{name} must export version 1 of DLPack, got version {versioned.major}.{versioned.minor}"
-            )
-        if versioned.flags & FT_DLPACK_IS_COPIED:
-            raise TypeError(f"{name} must export its own memory by DLPack, got a copy of it")
-        array = _array_of_tensor(
-            &versioned.tensor, name, not versioned.flags & FT_DLPACK_READ_ONLY, uint16_is_bfloat16, owner
-        )
+        array = _array_of_versioned(versioned, name, uint16_is_bfloat16, owner)
         PyCapsule_SetName(capsule, "used_dltensor_versioned")
         owner.versioned = versioned
     elif PyCapsule_IsValid(capsule, "dltensor"):
@@ -241,6 +284,18 @@ cdef cnp.ndarray _array_by_dlpack(object value, str name, bint uint16_is_bfloat1
         owner.managed = managed
     else:
         raise TypeError(f"{name}.__dlpack__() must return a new capsule of a tensor, got {capsule!r}")
+    return array
+
+
+cdef cnp.ndarray _array_by_dlpack(object value, str name, bint uint16_is_bfloat16):
+    cdef const ft_dlpack_exchange* exchange
+    cdef cnp.ndarray array = None
+    _check_plain(value, name)
+    exchange = _exchange(value)
+    if exchange != NULL:
+        array = _array_by_exchange(exchange, value, name, uint16_is_bfloat16)
+    if array is None:       # a producer's methods in Python say better why it cannot
+        array = _array_by_capsule(value, name, uint16_is_bfloat16)
     return array
 
 

@@ -51,6 +51,9 @@ new_capsule = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_char
 is_capsule = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object, ctypes.c_char_p)(
     ("PyCapsule_IsValid", ctypes.pythonapi)
 )
+set_name = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object, ctypes.c_char_p)(
+    ("PyCapsule_SetName", ctypes.pythonapi)
+)
 # The destructor takes the capsule as an address, since it must not be kept alive.
 is_capsule_at = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p)(
     ("PyCapsule_IsValid", ctypes.pythonapi)
@@ -58,7 +61,9 @@ is_capsule_at = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p
 pointer_at = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p)(
     ("PyCapsule_GetPointer", ctypes.pythonapi)
 )
-NAMES = {Managed: b"dltensor", Versioned: b"dltensor_versioned"}    # capsules keep the pointer
+# Global, because a capsule keeps no more than the pointer to its name.
+NAMES = {Managed: b"dltensor", Versioned: b"dltensor_versioned"}
+USED, EXCHANGE = b"used_dltensor_versioned", b"dlpack_exchange_api"
 DESTRUCTOR = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)
 
 
@@ -99,7 +104,7 @@ class Producer:
         self.sizes = (ctypes.c_int64 * max(len(shape), 1))(*shape)
         self.steps = None if strides is None else (ctypes.c_int64 * max(len(strides), 1))(*strides)
         self.version, self.flags = version, flags
-        self.live, self.n_exported, self.n_deleted = {}, 0, 0
+        self.capsule, self.live, self.n_exported, self.n_deleted = None, {}, 0, 0
         self.deleter = DELETER(self.delete) if deleter else None
 
     def delete(self, pointer):
@@ -131,12 +136,24 @@ class Producer:
         return self.capsule
 
 
+class Capsules:
+    """The same object by its Python methods alone."""
+
+    def __init__(self, value):
+        self.__dlpack__, self.__dlpack_device__ = value.__dlpack__, value.__dlpack_device__
+
+
 @pytest.fixture(autouse=True)
-def _nothing_unraisable(monkeypatch):
-    """A deleter or destructor cannot raise; what it could not raise fails the test."""
+def _clean(monkeypatch):
+    """A deleter or destructor cannot raise: what it could not raise fails the test.
+
+    No capsule is left for the interpreter's end, when the destructor may be gone.
+    """
     seen = []
     monkeypatch.setattr(sys, "unraisablehook", lambda event: seen.append(event.exc_value))
     yield
+    for producer in Producer.every:
+        producer.capsule = None
     assert seen == []
 
 
@@ -294,7 +311,7 @@ def test_the_deleter_is_called_once_when_the_last_view_is_gone(versioned):
     producer = Producer(versioned=versioned)
     viewed, _ = view_memory(producer, "x")
     part = viewed[1:]
-    del producer.capsule
+    producer.capsule = None
     gc.collect()
     del viewed
     gc.collect()
@@ -303,14 +320,6 @@ def test_the_deleter_is_called_once_when_the_last_view_is_gone(versioned):
     del part
     gc.collect()
     assert (producer.n_exported, producer.n_deleted, producer.live) == (1, 1, {})
-
-
-@pytest.mark.parametrize("versioned", [True, False])
-def test_a_deleter_may_be_missing(versioned):
-    producer = Producer(versioned=versioned, deleter=False)
-    viewed, _ = view_memory(producer, "x")
-    del viewed, producer.capsule
-    assert producer.n_deleted == 0
 
 
 BAD_TENSORS = {
@@ -339,6 +348,71 @@ BAD_VERSIONED = {
 }
 
 
+class Exchange(ctypes.Structure):
+    TAKE = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object, ctypes.POINTER(ctypes.c_void_p))
+    _fields_ = (
+        ("major", ctypes.c_uint32), ("minor", ctypes.c_uint32), ("older", ctypes.c_void_p),
+        ("allocate", ctypes.c_void_p), ("take", TAKE),
+    )
+
+
+class Direct(Producer):
+    """Offers the functions in C too; of tensors that come by them, `n_direct` were taken."""
+
+    n_direct = 0
+
+    def take(self, out):
+        capsule = self.__dlpack__(max_version=(1, 0))
+        out[0] = pointer_at(id(capsule), b"dltensor_versioned")
+        set_name(capsule, USED)
+        self.n_direct += 1
+        return 0
+
+    table = Exchange(1, 3, None, None, Exchange.TAKE(take))
+    __dlpack_c_exchange_api__ = new_capsule(ctypes.addressof(table), EXCHANGE, None)
+
+
+class Newer(Direct):
+    table = Exchange(2, 0)
+    __dlpack_c_exchange_api__ = new_capsule(ctypes.addressof(table), EXCHANGE, None)
+
+
+class Draft(Direct):
+    __dlpack_c_exchange_api__ = ctypes.addressof(Direct.table)
+
+
+def test_the_functions_in_c_are_preferred_where_they_are_of_version_1():
+    for cls, n_direct in [(Direct, 1), (Newer, 0), (Draft, 0)]:
+        producer = cls()
+        viewed, element = view_memory(producer, "x")
+        assert (producer.n_exported, producer.n_direct) == (1, n_direct)
+        assert element == "float32" and address(viewed) == producer.fields["data"]
+        producer.capsule = None
+        assert producer.n_deleted == 0
+        del viewed
+        assert (producer.n_deleted, producer.live) == (1, {})
+
+
+@pytest.mark.parametrize("name", sorted(BAD_TENSORS | BAD_VERSIONED))
+def test_a_bad_tensor_by_the_functions_in_c_is_deleted(name):
+    fields, error, message = (BAD_TENSORS | BAD_VERSIONED)[name]
+    producer = Direct(**fields)
+    with pytest.raises(error, match=message):
+        view_memory(producer, "params[3]")
+    producer.capsule = None
+    gc.collect()
+    assert producer.n_deleted == producer.n_exported == producer.n_direct == 1
+
+
+@pytest.mark.parametrize("versioned", [True, False])
+def test_a_deleter_may_be_missing(versioned):
+    producer = Producer(versioned=versioned, deleter=False)
+    viewed, _ = view_memory(producer, "x")
+    del viewed
+    producer.capsule = None
+    assert producer.n_deleted == 0
+
+
 @pytest.mark.parametrize(
     ("name", "versioned"),
     [(name, versioned) for name in BAD_TENSORS for versioned in (True, False)] + [(n, True) for n in BAD_VERSIONED],
@@ -352,7 +426,7 @@ def test_a_bad_tensor_is_refused_and_given_back(name, versioned):
     del caught
     if producer.n_exported:
         assert not is_capsule(producer.capsule, b"used_" + NAMES[producer.struct])
-        del producer.capsule
+        producer.capsule = None
     gc.collect()
     assert producer.n_deleted == producer.n_exported == (0 if "device" in fields else 1)
 
@@ -415,26 +489,21 @@ def test_odd_producers(odd, error, message):
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
 def test_what_another_library_exports_of_numpys_memory(dtype):
-    class Wrapper:
-        """NumPy's own DLPack, of an object that is not an ndarray."""
-
-        def __init__(self, x):
-            self.x, self.__dlpack__, self.__dlpack_device__ = x, x.__dlpack__, x.__dlpack_device__
-
     whole = np.arange(24, dtype=dtype).reshape(4, 6)
     for x in (whole, whole.T, whole[::-1, ::2], whole[:0], whole[1:2, 2].reshape(())):
-        viewed, element = view_memory(Wrapper(x), "x")
+        viewed, element = view_memory(Capsules(x), "x")
         assert element == np.dtype(dtype).name and viewed.dtype == x.dtype and viewed.flags.writeable
         assert viewed.shape == x.shape and np.array_equal(viewed, x)
         assert address(viewed) == address(x) and (x.size < 2 or viewed.strides == x.strides)
     whole.flags.writeable = False
-    assert not view_memory(Wrapper(whole), "x")[0].flags.writeable
+    assert not view_memory(Capsules(whole), "x")[0].flags.writeable
 
 
 # ---- torch -----------------------------------------------------------------------------------------------
 
+@pytest.mark.parametrize("way", [lambda tensor: tensor, Capsules], ids=["functions", "capsules"])
 @pytest.mark.parametrize("element", ELEMENTS)
-def test_torch_tensors_are_viewed_in_place(element):
+def test_torch_tensors_are_viewed_in_place(element, way):
     torch = pytest.importorskip("torch")
     whole = torch.arange(24, dtype=getattr(torch, element)).reshape(4, 6)
     tensors = {
@@ -442,7 +511,7 @@ def test_torch_tensors_are_viewed_in_place(element):
         "none": torch.empty(0, dtype=whole.dtype), "expanded": whole[0].expand(3, 6), "row": whole[1:2],
     }
     for name, tensor in tensors.items():
-        viewed, found = view_memory(tensor, "x")
+        viewed, found = view_memory(way(tensor), "x")
         assert found == element and viewed.dtype == NUMPY_DTYPES[element], name
         assert viewed.shape == tuple(tensor.shape) and viewed.flags.writeable, name
         bits = tensor.view(torch.uint16) if element == "bfloat16" else tensor
@@ -632,7 +701,7 @@ def test_bad_ndarrays(value, error, message):
 
 
 def test_nothing_leaks():
-    producers = [Producer(versioned=versioned, keywords=versioned) for versioned in (True, False)]
+    producers = [Producer(versioned=versioned, keywords=versioned) for versioned in (True, False)] + [Direct()]
     bad = Producer(byte_offset=1)
     buffer, x = array.array("f", [1, 2, 3]), np.ones(3)
     counts = [sys.getrefcount(value) for value in (producers[0], buffer, x)]
@@ -643,10 +712,10 @@ def test_nothing_leaks():
             view_memory(bad, "x")
     del value
     for producer in (*producers, bad):
-        del producer.capsule
+        producer.capsule = None
     gc.collect()
     assert [sys.getrefcount(value) for value in (producers[0], buffer, x)] == counts
-    assert [(p.n_exported, p.n_deleted, p.live) for p in (*producers, bad)] == [(10_000, 10_000, {})] * 3
+    assert [(p.n_exported, p.n_deleted, p.live) for p in (*producers, bad)] == [(10_000, 10_000, {})] * 4
     buffer.append(4)    # so no view of it is left
 
 
@@ -670,6 +739,6 @@ def test_threads_view_the_same_memory_at_once():
         thread.start()
     for thread in threads:
         thread.join()
-    del producer.capsule
+    producer.capsule = None
     gc.collect()
     assert failures == [] and producer.live == {} and producer.n_exported == 2000
