@@ -5,11 +5,6 @@ cdef enum Family:
     SGD, ADAM, NADAM, RADAM, ADAMAX, ADAGRAD, RMSPROP, ADADELTA, LION, SCHEDULE_FREE, AVERAGE
     N_FAMILIES
 
-# What a state holds: values of both signs, values that are never negative, or a parameter's own values, which are
-# never stored in fewer bits and start as they are.
-cdef enum Kind:
-    SIGNED, UNSIGNED, WHOLE
-
 # The options of a family, checked; those that it does not have are 0.
 cdef struct Options:
     double lr, beta1, beta2, eps, weight_decay, initial_lr, momentum, dampening, lr_decay, momentum_decay

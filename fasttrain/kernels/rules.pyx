@@ -32,6 +32,9 @@ from fasttrain.kernels.table cimport (
     FT_RMSPROP_MOMENTUM,
     FT_SCHEDULE_FREE,
     FT_SGD,
+    FT_SIGNED_STATE,
+    FT_UNSIGNED_STATE,
+    FT_WHOLE_STATE,
 )
 
 # By name, in the order of Family.
@@ -59,24 +62,24 @@ EPS_MODES = ("corrected", "uncorrected")
 RMSPROP_EPS_MODES = ("outside", "inside")
 
 
-_MOMENTS = (("exp_avg", SIGNED), ("exp_avg_sq", UNSIGNED))
+_MOMENTS = (("exp_avg", FT_SIGNED_STATE), ("exp_avg_sq", FT_UNSIGNED_STATE))
 # The arrays of state of each rule of the table, in its order.
 STATES = (
     (),
-    (("momentum_buffer", SIGNED),),
+    (("momentum_buffer", FT_SIGNED_STATE),),
     _MOMENTS,
-    (*_MOMENTS, ("max_exp_avg_sq", UNSIGNED)),
+    (*_MOMENTS, ("max_exp_avg_sq", FT_UNSIGNED_STATE)),
     _MOMENTS,
     _MOMENTS,
-    (("exp_avg", SIGNED), ("exp_inf", UNSIGNED)),
-    (("sum", UNSIGNED),),
-    (("square_avg", UNSIGNED),),
-    (("square_avg", UNSIGNED), ("momentum_buffer", SIGNED)),
-    (("square_avg", UNSIGNED), ("grad_avg", SIGNED)),
-    (("square_avg", UNSIGNED), ("grad_avg", SIGNED), ("momentum_buffer", SIGNED)),
-    (("square_avg", UNSIGNED), ("acc_delta", UNSIGNED)),
-    (("exp_avg", SIGNED),),
-    (("z", WHOLE), ("exp_avg_sq", UNSIGNED)),
+    (("exp_avg", FT_SIGNED_STATE), ("exp_inf", FT_UNSIGNED_STATE)),
+    (("sum", FT_UNSIGNED_STATE),),
+    (("square_avg", FT_UNSIGNED_STATE),),
+    (("square_avg", FT_UNSIGNED_STATE), ("momentum_buffer", FT_SIGNED_STATE)),
+    (("square_avg", FT_UNSIGNED_STATE), ("grad_avg", FT_SIGNED_STATE)),
+    (("square_avg", FT_UNSIGNED_STATE), ("grad_avg", FT_SIGNED_STATE), ("momentum_buffer", FT_SIGNED_STATE)),
+    (("square_avg", FT_UNSIGNED_STATE), ("acc_delta", FT_UNSIGNED_STATE)),
+    (("exp_avg", FT_SIGNED_STATE),),
+    (("z", FT_WHOLE_STATE), ("exp_avg_sq", FT_UNSIGNED_STATE)),
     (),
 )
 

@@ -26,8 +26,6 @@ from fasttrain.kernels.checks cimport (
     real_array_like,
 )
 from fasttrain.kernels.rules cimport (
-    UNSIGNED,
-    WHOLE,
     Family,
     Options,
     Progress,
@@ -56,6 +54,8 @@ from fasttrain.kernels.table cimport (
     FT_SGD,
     FT_SIGNED_CODE,
     FT_UNSIGNED_CODE,
+    FT_UNSIGNED_STATE,
+    FT_WHOLE_STATE,
     ft_update_scalars,
     ft_update_target,
 )
@@ -487,16 +487,16 @@ cdef class Update:
         return 0
 
     cdef int _state_format(self, int kind):
-        if kind == WHOLE or self.state_dtype == "float32":
+        if kind == FT_WHOLE_STATE or self.state_dtype == "float32":
             return FT_NATIVE
         if self.state_dtype == "bfloat16":
             return FT_BFLOAT16
-        return FT_UNSIGNED_CODE if kind == UNSIGNED else FT_SIGNED_CODE
+        return FT_UNSIGNED_CODE if kind == FT_UNSIGNED_STATE else FT_SIGNED_CODE
 
     cdef dict _new_state(self, Py_ssize_t i, str name, int kind):
         cdef tuple shape = (<object> self.params[i]).shape
         cdef int format = self._state_format(kind)
-        if kind == WHOLE:
+        if kind == FT_WHOLE_STATE:
             return {name: self._whole(i)}
         if format == FT_NATIVE:
             return {name: _aligned(shape, np.float64 if self.targets[i].item == 8 else np.float32)}

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from fasttrain.kernels.memory import view_memory
 from fasttrain.kernels.rules import COUNTED, OPTIONS, check_options, state_names
 from fasttrain.kernels.update import Update
 from fasttrain.kernels.validation import all_finite
@@ -116,7 +117,8 @@ class Optimizer:
         return self.param_groups[self._owners[i]]
 
     def _array(self, value: Any, name: str) -> Array:
-        return value
+        """The caller's memory; bfloat16 as uint16."""
+        return view_memory(value, name, dtype=self._dtype)[0]
 
     @property
     def params(self) -> Any:

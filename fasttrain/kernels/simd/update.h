@@ -89,187 +89,273 @@ FT_INLINE void SUFFIX(ft_update_walk)(ptrdiff_t n, REAL *param, const REAL *grad
 
 /* ---- general ----------------------------------------------------------------------------------------------- */
 
-FT_INLINE VEC SUFFIX(ft_load_format)(const void *x, int format, ptrdiff_t i, ptrdiff_t count) {
+#if REAL_IS_FLOAT
+/* How the states of a rule are stored, all in one way but those that are WHOLE; constants of the inlined block. */
+enum { FT_STATES_NATIVE = 0, FT_STATES_BFLOAT16, FT_STATES_CODED };
+#endif
+
+/* Streams of a block of FT_BLOCK elements; the states' units and keys are the target's. */
+typedef struct {
+    void *param, *copy, *state[FT_MAX_STATES];
+    const void *grad;
+    const uint8_t *mask;
+} SUFFIX(ft_streams);
+
+FT_INLINE VEC SUFFIX(ft_load_format)(const void *x, int format, ptrdiff_t i) {
 #if REAL_IS_FLOAT
     if (format == FT_BFLOAT16)
-        return ft_from_bfloat16(ft_load_u16((const uint16_t *)x + i, count));
+        return ft_from_bfloat16(ft_load_u16((const uint16_t *)x + i));
     if (format == FT_HALF)
-        return ft_from_float16(ft_load_u16((const uint16_t *)x + i, count));
+        return ft_from_float16(ft_load_u16((const uint16_t *)x + i));
 #else
     (void)format;
 #endif
-    return count >= LANES ? LOAD((const REAL *)x + i) : LOAD_PARTIAL((const REAL *)x + i, count);
-}
-
-FT_INLINE void SUFFIX(ft_store_full)(REAL *x, ptrdiff_t i, ptrdiff_t count, VEC v) {
-    if (count >= LANES)
-        STORE(x + i, v);
-    else
-        STORE_PARTIAL(x + i, count, v);
+    return LOAD((const REAL *)x + i);
 }
 
 /* All ones where the mask's byte is not zero. */
-FT_INLINE IVEC SUFFIX(ft_kept)(const uint8_t *mask, ptrdiff_t count) {
+FT_INLINE IVEC SUFFIX(ft_kept)(const uint8_t *mask) {
     IVEC kept;
     for (int lane = 0; lane < LANES; lane++)
-        kept[lane] = lane < count && mask[lane] ? -1 : 0;
+        kept[lane] = mask[lane] ? -1 : 0;
     return kept;
 }
 
-FT_INLINE void SUFFIX(ft_update_general)(ptrdiff_t start, ptrdiff_t n, const ft_update_target *target,
-                                         const void *grad, const ft_update_scalars *scalars, SUFFIX(ft_step) step,
-                                         int n_states) {
-    const ft_float_state float_state = ft_flush_subnormals();
-    const SUFFIX(ft_update_vectors) s = SUFFIX(ft_update_round)(scalars);
+/* One block.  kinds: for each state in turn two bits, FT_SIGNED_STATE and so on. */
+#define FT_KIND(kinds, k) ((kinds) >> 2 * (k) & 3)
+FT_INLINE void SUFFIX(ft_update_block)(const SUFFIX(ft_streams) * streams, const ft_update_target *target,
+                                       ptrdiff_t block, const ft_update_scalars *scalars,
+                                       const SUFFIX(ft_update_vectors) * s, void *dice_state, SUFFIX(ft_step) step,
+                                       int n_states, int kinds, int storage) {
     const int decays = scalars->weight_decay != 0.0, flags = scalars->flags;
     const int clips = scalars->clip < __builtin_inf();
-    const VEC clip = BROADCAST((REAL)scalars->clip);
-    const uint8_t *mask = target->mask;
+    const VEC clip = BROADCAST((REAL)scalars->clip), nothing = {0};
+    const SUFFIX(ft_streams) at = *streams;
+    const int param_format = target->param_format, grad_format = target->grad_format;
 #if REAL_IS_FLOAT
-    /* 8-bit state of a block, before it is encoded */
-    _Alignas(64) float wide[FT_MAX_STATES][FT_BLOCK];
-    ft_dice dice = {{0}, {0}, {0}};
-    ft_dice_open(&dice);
-#endif
-    for (ptrdiff_t begin = start; begin < start + n; begin += FT_BLOCK) {
-        const ptrdiff_t end = begin + FT_BLOCK < start + n ? begin + FT_BLOCK : start + n;
-#if REAL_IS_FLOAT
-        u32v top[FT_MAX_STATES] = {{0}};
-        f32v unit[FT_MAX_STATES] = {{0}};
-        ft_dice_seed(&dice, scalars->key ^ target->key, (uint64_t)(begin / FT_BLOCK));
-        const ft_dice first = dice;
-        FT_UNROLL
-        for (int k = 0; k < n_states; k++)
-            if (target->unit[k])
-                unit[k] = ft_broadcast_f32(target->unit[k][begin / FT_BLOCK]);
-#endif
-        for (ptrdiff_t i = begin; i < end; i += LANES) {
-            const ptrdiff_t count = end - i < LANES ? end - i : LANES;
-            VEC p = SUFFIX(ft_load_format)(target->param, target->param_format, i, count), old_p = p;
-            VEC g = SUFFIX(ft_load_format)(grad, target->grad_format, i, count);
-            VEC v[FT_MAX_STATES] = {{0}}, old_v[FT_MAX_STATES];
-            FT_UNROLL
-            for (int k = 0; k < n_states; k++) {
-#if REAL_IS_FLOAT
-                const int format = target->state_format[k];
-                if (format == FT_UNSIGNED_CODE)
-                    v[k] = ft_from_unsigned_code(ft_load_u8((const uint8_t *)target->state[k] + i, count), unit[k]);
-                else if (format == FT_SIGNED_CODE)
-                    v[k] = ft_from_signed_code(ft_load_u8((const uint8_t *)target->state[k] + i, count), unit[k]);
-                else
-#endif
-                    v[k] = SUFFIX(ft_load_format)(target->state[k], target->state_format[k], i, count);
-                old_v[k] = v[k];
-            }
-            if (clips) { /* NaN stays */
-                g = s.grad_factor * g;
-                g = SELECT(g > clip, clip, SELECT(g < -clip, -clip, g));
-                SUFFIX(ft_update_vectors) scaled = s;
-                scaled.grad_factor = BROADCAST(1);
-                SUFFIX(ft_update_vector)(&p, g, v, &scaled, decays, flags, step);
-            } else {
-                SUFFIX(ft_update_vector)(&p, g, v, &s, decays, flags, step);
-            }
-            if (mask) {
-                const IVEC kept = SUFFIX(ft_kept)(mask + i, count);
-                p = SELECT(kept, p, old_p);
-                FT_UNROLL
-                for (int k = 0; k < n_states; k++)
-                    v[k] = SELECT(kept, v[k], old_v[k]);
-            }
-#if REAL_IS_FLOAT
-            const u32v random = ft_dice_throw(&dice);
-            if (target->param_format == FT_BFLOAT16)
-                ft_store_u16((uint16_t *)target->param + i, count, ft_to_bfloat16(p, ft_dice_16(random, 2)));
-            else
-                ft_store_full_f32((float *)target->param, i, count, p);
-            if (target->copy)
-                ft_store_u16((uint16_t *)target->copy + i, count, ft_to_nearest_bfloat16(p));
-            FT_UNROLL
-            for (int k = 0; k < n_states; k++) {
-                const int format = target->state_format[k];
-                if (format == FT_NATIVE) {
-                    ft_store_full_f32((float *)target->state[k], i, count, v[k]);
-                } else if (format == FT_BFLOAT16) {
-                    ft_store_u16((uint16_t *)target->state[k] + i, count, ft_to_bfloat16(v[k], ft_dice_16(random, k)));
-                } else {
-                    u32v size = FT_BITS(v[k]) & 0x7fffffff;
-                    if (count < LANES)
-                        size &= (u32v)FIRST_LANES(count);
-                    top[k] = (u32v)ft_max_i32((i32v)size, (i32v)top[k]);
-                    ft_store_f32(&wide[k][i - begin], v[k]);
-                }
-            }
+    ft_dice *dice = (ft_dice *)dice_state;
+    _Alignas(64) float wide[FT_MAX_STATES][FT_BLOCK]; /* coded state before it is encoded */
+    u32v top[FT_MAX_STATES] = {{0}};
+    f32v unit[FT_MAX_STATES] = {{0}};
+    const int rounds = storage != FT_STATES_NATIVE || param_format == FT_BFLOAT16;
+    if (rounds)
+        ft_dice_seed(dice, scalars->key ^ target->key, (uint64_t)block);
+    const u32v first = dice->state;
+    FT_UNROLL
+    for (int k = 0; k < n_states; k++)
+        if (storage == FT_STATES_CODED && FT_KIND(kinds, k) != FT_WHOLE_STATE)
+            unit[k] = ft_broadcast_f32(target->unit[k][block]);
 #else
-            ft_store_full_f64((double *)target->param, i, count, p);
+    (void)dice_state, (void)block, (void)kinds, (void)storage;
+#endif
+    _Pragma("GCC unroll 1")
+    for (ptrdiff_t i = 0; i < FT_BLOCK; i += LANES) {
+        VEC p = SUFFIX(ft_load_format)(at.param, param_format, i), old_p = p;
+        VEC g = SUFFIX(ft_load_format)(at.grad, grad_format, i);
+        VEC v[FT_MAX_STATES] = {{0}}, old_v[FT_MAX_STATES];
+        FT_UNROLL
+        for (int k = 0; k < n_states; k++) {
+#if REAL_IS_FLOAT
+            const uint8_t *codes = (const uint8_t *)at.state[k] + i;
+            if (storage == FT_STATES_BFLOAT16 && FT_KIND(kinds, k) != FT_WHOLE_STATE)
+                v[k] = ft_from_bfloat16(ft_load_u16((const uint16_t *)at.state[k] + i));
+            else if (storage == FT_STATES_CODED && FT_KIND(kinds, k) == FT_UNSIGNED_STATE)
+                v[k] = ft_from_unsigned_code(ft_load_u8(codes), unit[k]);
+            else if (storage == FT_STATES_CODED && FT_KIND(kinds, k) == FT_SIGNED_STATE)
+                v[k] = ft_from_signed_code(ft_load_u8(codes), unit[k]);
+            else
+#endif
+                v[k] = LOAD((const REAL *)at.state[k] + i);
+            old_v[k] = v[k];
+        }
+        g = s->grad_factor * g;
+        if (clips) /* NaN stays */
+            g = SELECT(g > clip, clip, SELECT(g < nothing - clip, nothing - clip, g));
+        SUFFIX(ft_update_vector)(&p, g, v, s, decays, flags, step);
+        if (at.mask) {
+            const IVEC kept = SUFFIX(ft_kept)(at.mask + i);
+            p = SELECT(kept, p, old_p);
             FT_UNROLL
             for (int k = 0; k < n_states; k++)
-                ft_store_full_f64((double *)target->state[k], i, count, v[k]);
-#endif
+                v[k] = SELECT(kept, v[k], old_v[k]);
         }
 #if REAL_IS_FLOAT
-        f32v inverse[FT_MAX_STATES] = {{0}};
-        int coded = 0;
+        u32v random = {0};
+        if (rounds)
+            random = ft_dice_throw(dice);
+        if (param_format == FT_BFLOAT16)
+            ft_store_u16((uint16_t *)at.param + i, ft_to_bfloat16(p, ft_dice_16(random, 2)));
+        else
+            STORE((float *)at.param + i, p);
+        if (at.copy)
+            ft_store_u16((uint16_t *)at.copy + i, ft_to_nearest_bfloat16(p));
         FT_UNROLL
-        for (int k = 0; k < n_states; k++)
-            if (target->unit[k]) {
-                float *own = &target->unit[k][begin / FT_BLOCK];
-                *own = ft_unit(*own * (float)scalars->state_decay[k], ft_top_lane(top[k]));
-                inverse[k] = ft_broadcast_f32(*own > 0.0f ? 1.0f / *own : 0.0f);
-                coded = 1;
-            }
-        if (!coded)
-            continue;
-        dice = first;
-        for (ptrdiff_t i = begin; i < end; i += LANES) {
-            const ptrdiff_t count = end - i < LANES ? end - i : LANES;
-            const u32v random = ft_dice_throw(&dice);
-            FT_UNROLL
-            for (int k = 0; k < n_states; k++) {
-                const int format = target->state_format[k];
-                if (format != FT_UNSIGNED_CODE && format != FT_SIGNED_CODE)
-                    continue;
-                const f32v x = ft_load_f32(&wide[k][i - begin]);
-                const u32v bits = ft_dice_20(random, k);
-                ft_store_u8((uint8_t *)target->state[k] + i, count,
-                            format == FT_UNSIGNED_CODE ? ft_to_unsigned_code(x, inverse[k], bits)
-                                                       : ft_to_signed_code(x, inverse[k], bits));
+        for (int k = 0; k < n_states; k++) {
+            if (storage == FT_STATES_NATIVE || FT_KIND(kinds, k) == FT_WHOLE_STATE) {
+                STORE((float *)at.state[k] + i, v[k]);
+            } else if (storage == FT_STATES_BFLOAT16) {
+                ft_store_u16((uint16_t *)at.state[k] + i, ft_to_bfloat16(v[k], ft_dice_16(random, k)));
+            } else {
+                top[k] = (u32v)ft_max_i32((i32v)(FT_BITS(v[k]) & 0x7fffffff), (i32v)top[k]);
+                STORE(&wide[k][i], v[k]);
             }
         }
+#else
+        STORE((double *)at.param + i, p);
+        FT_UNROLL
+        for (int k = 0; k < n_states; k++)
+            STORE((double *)at.state[k] + i, v[k]);
 #endif
+    }
+#if REAL_IS_FLOAT
+    if (storage != FT_STATES_CODED || n_states == 0)
+        return;
+    f32v inverse[FT_MAX_STATES] = {{0}};
+    FT_UNROLL
+    for (int k = 0; k < n_states; k++)
+        if (FT_KIND(kinds, k) != FT_WHOLE_STATE) {
+            float *own = &target->unit[k][block];
+            *own = ft_unit(*own * (float)scalars->state_decay[k], ft_top_lane(top[k]));
+            inverse[k] = ft_broadcast_f32(*own > 0.0f ? 1.0f / *own : 0.0f);
+        }
+    dice->state = first;
+    _Pragma("GCC unroll 1")
+    for (ptrdiff_t i = 0; i < FT_BLOCK; i += LANES) {
+        const u32v random = ft_dice_throw(dice);
+        FT_UNROLL
+        for (int k = 0; k < n_states; k++) {
+            if (FT_KIND(kinds, k) == FT_WHOLE_STATE)
+                continue;
+            const f32v x = LOAD(&wide[k][i]);
+            const u32v bits = ft_dice_20(random, k);
+            ft_store_u8((uint8_t *)at.state[k] + i,
+                        FT_KIND(kinds, k) == FT_UNSIGNED_STATE ? ft_to_unsigned_code(x, inverse[k], bits)
+                                                               : ft_to_signed_code(x, inverse[k], bits));
+        }
+    }
+#endif
+}
+
+/* Bytes of an element as it is stored. */
+FT_INLINE ptrdiff_t SUFFIX(ft_width)(int format) {
+    return format == FT_NATIVE ? (ptrdiff_t)sizeof(REAL) : format == FT_BFLOAT16 || format == FT_HALF ? 2 : 1;
+}
+
+/* All blocks of elements start .. start + n - 1; the last, where it is not whole, in padded copies of its streams. */
+FT_INLINE void SUFFIX(ft_update_blocks)(ptrdiff_t start, ptrdiff_t n, const ft_update_target *target,
+                                        const void *grad, const ft_update_scalars *scalars, SUFFIX(ft_step) step,
+                                        int n_states, int kinds, int storage) {
+    const ft_float_state float_state = ft_flush_subnormals();
+    const SUFFIX(ft_update_vectors) s = SUFFIX(ft_update_round)(scalars);
+    const ptrdiff_t param_width = SUFFIX(ft_width)(target->param_format);
+    const ptrdiff_t grad_width = SUFFIX(ft_width)(target->grad_format);
+    ptrdiff_t state_width[FT_MAX_STATES];
+    for (int k = 0; k < n_states; k++)
+        state_width[k] = SUFFIX(ft_width)(target->state_format[k]);
+#if REAL_IS_FLOAT
+    ft_dice dice;
+    ft_dice_open(&dice);
+    dice.state = dice.term;
+    void *dice_state = &dice;
+#else
+    void *dice_state = NULL;
+#endif
+    for (ptrdiff_t i = start; i < start + n; i += FT_BLOCK) {
+        const ptrdiff_t count = start + n - i < FT_BLOCK ? start + n - i : FT_BLOCK;
+        REAL padded[3 + FT_MAX_STATES][FT_BLOCK];
+        uint8_t mask[FT_BLOCK];
+        SUFFIX(ft_streams) at = {
+            .param = (char *)target->param + i * param_width,
+            .copy = target->copy ? (uint16_t *)target->copy + i : NULL,
+            .grad = (const char *)grad + i * grad_width,
+            .mask = target->mask ? target->mask + i : NULL,
+        };
+        for (int k = 0; k < n_states; k++)
+            at.state[k] = (char *)target->state[k] + i * state_width[k];
+        const SUFFIX(ft_streams) own = at;
+        if (count < FT_BLOCK) {
+            memset(padded, 0, sizeof padded);
+            memset(mask, 0, sizeof mask);
+            at.param = memcpy(padded[0], own.param, (size_t)(count * param_width));
+            at.grad = memcpy(padded[1], own.grad, (size_t)(count * grad_width));
+            at.copy = own.copy ? padded[2] : NULL;
+            at.mask = own.mask ? memcpy(mask, own.mask, (size_t)count) : NULL;
+            for (int k = 0; k < n_states; k++)
+                at.state[k] = memcpy(padded[3 + k], own.state[k], (size_t)(count * state_width[k]));
+        }
+        SUFFIX(ft_update_block)(&at, target, i / FT_BLOCK, scalars, &s, dice_state, step, n_states, kinds, storage);
+        if (count < FT_BLOCK) {
+            memcpy(own.param, at.param, (size_t)(count * param_width));
+            if (own.copy)
+                memcpy(own.copy, at.copy, (size_t)count * sizeof(uint16_t));
+            for (int k = 0; k < n_states; k++)
+                memcpy(own.state[k], at.state[k], (size_t)(count * state_width[k]));
+        }
     }
     ft_float_state_set(float_state);
 }
 
 /* ---- one loop for each rule ---------------------------------------------------------------------------------- */
 
-#define FT_DEFINE_RULE(rule, n_states)                                                                       \
+#if REAL_IS_FLOAT
+#define FT_DEFINE_GENERAL(rule, n_states, kinds)                                                             \
+    static void SUFFIX(ft_##rule##_general)(ptrdiff_t start, ptrdiff_t n, const ft_update_target *target,    \
+                                            const void *grad, const ft_update_scalars *scalars) {            \
+        const int format = n_states ? target->state_format[n_states - 1] : FT_NATIVE;                        \
+        if (format == FT_NATIVE)                                                                             \
+            ft_update_blocks_f32(start, n, target, grad, scalars, ft_##rule##_step_f32, n_states, kinds,     \
+                                 FT_STATES_NATIVE);                                                          \
+        else if (format == FT_BFLOAT16)                                                                      \
+            ft_update_blocks_f32(start, n, target, grad, scalars, ft_##rule##_step_f32, n_states, kinds,     \
+                                 FT_STATES_BFLOAT16);                                                        \
+        else                                                                                                 \
+            ft_update_blocks_f32(start, n, target, grad, scalars, ft_##rule##_step_f32, n_states, kinds,     \
+                                 FT_STATES_CODED);                                                           \
+    }
+#else
+#define FT_DEFINE_GENERAL(rule, n_states, kinds)                                                             \
+    static void SUFFIX(ft_##rule##_general)(ptrdiff_t start, ptrdiff_t n, const ft_update_target *target,    \
+                                            const void *grad, const ft_update_scalars *scalars) {            \
+        ft_update_blocks_f64(start, n, target, grad, scalars, ft_##rule##_step_f64, n_states, kinds, 0);     \
+    }
+#endif
+
+#define FT_DEFINE_RULE(rule, n_states, kinds)                                                                \
     static void SUFFIX(ft_##rule##_update)(ptrdiff_t n, REAL *param, const REAL *grad, REAL **state,         \
                                            int fetch, const ft_update_scalars *scalars) {                    \
         SUFFIX(ft_update_walk)(n, param, grad, state, fetch, scalars, SUFFIX(ft_##rule##_step), n_states);   \
     }                                                                                                        \
-    static void SUFFIX(ft_##rule##_general)(ptrdiff_t start, ptrdiff_t n, const ft_update_target *target,    \
-                                            const void *grad, const ft_update_scalars *scalars) {            \
-        SUFFIX(ft_update_general)(start, n, target, grad, scalars, SUFFIX(ft_##rule##_step), n_states);      \
-    }
+    FT_DEFINE_GENERAL(rule, n_states, kinds)
 
-FT_DEFINE_RULE(sgd, 0)
-FT_DEFINE_RULE(momentum, 1)
-FT_DEFINE_RULE(adam, 2)
-FT_DEFINE_RULE(amsgrad, 3)
-FT_DEFINE_RULE(nadam, 2)
-FT_DEFINE_RULE(radam, 2)
-FT_DEFINE_RULE(adamax, 2)
-FT_DEFINE_RULE(adagrad, 1)
-FT_DEFINE_RULE(rmsprop, 1)
-FT_DEFINE_RULE(rmsprop_momentum, 2)
-FT_DEFINE_RULE(rmsprop_centered, 2)
-FT_DEFINE_RULE(rmsprop_centered_momentum, 3)
-FT_DEFINE_RULE(adadelta, 2)
-FT_DEFINE_RULE(lion, 1)
-FT_DEFINE_RULE(schedule_free, 2)
-FT_DEFINE_RULE(average, 0)
+/* What each state of a rule holds, in the order of its states; rules.pyx has the same list with their names. */
+#define FT_KINDS(a, b, c) ((a) | (b) << 2 | (c) << 4)
+#define S FT_SIGNED_STATE
+#define U FT_UNSIGNED_STATE
+#define W FT_WHOLE_STATE
 
+FT_DEFINE_RULE(sgd, 0, 0)
+FT_DEFINE_RULE(momentum, 1, FT_KINDS(S, 0, 0))
+FT_DEFINE_RULE(adam, 2, FT_KINDS(S, U, 0))
+FT_DEFINE_RULE(amsgrad, 3, FT_KINDS(S, U, U))
+FT_DEFINE_RULE(nadam, 2, FT_KINDS(S, U, 0))
+FT_DEFINE_RULE(radam, 2, FT_KINDS(S, U, 0))
+FT_DEFINE_RULE(adamax, 2, FT_KINDS(S, U, 0))
+FT_DEFINE_RULE(adagrad, 1, FT_KINDS(U, 0, 0))
+FT_DEFINE_RULE(rmsprop, 1, FT_KINDS(U, 0, 0))
+FT_DEFINE_RULE(rmsprop_momentum, 2, FT_KINDS(U, S, 0))
+FT_DEFINE_RULE(rmsprop_centered, 2, FT_KINDS(U, S, 0))
+FT_DEFINE_RULE(rmsprop_centered_momentum, 3, FT_KINDS(U, S, S))
+FT_DEFINE_RULE(adadelta, 2, FT_KINDS(U, U, 0))
+FT_DEFINE_RULE(lion, 1, FT_KINDS(S, 0, 0))
+FT_DEFINE_RULE(schedule_free, 2, FT_KINDS(W, U, 0))
+FT_DEFINE_RULE(average, 0, 0)
+
+#undef S
+#undef U
+#undef W
+#undef FT_KINDS
+#undef FT_KIND
+#undef FT_DEFINE_GENERAL
 #undef FT_DEFINE_RULE
 #undef FT_RUN
 #undef FT_FETCH_RUN
