@@ -1,4 +1,4 @@
-"""Linear regression: least squares in closed form, or by gradient steps."""
+"""Linear regression: least squares and its penalties, solved exactly, or by gradient steps."""
 from __future__ import annotations
 
 from typing import Any, Self
@@ -6,27 +6,56 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fasttrain.exceptions import ConvergenceWarning, warn
 from fasttrain.models import validation as check
+from fasttrain.models._least_squares import Solution, elastic_net, least_squares, ridge
 from fasttrain.models._linear import Array, Linear
 from fasttrain.models.base import Regressor
-from fasttrain.models.training import History, Validation
+from fasttrain.models.training import Engine, History, Validation
 
 
 class LinearRegression(Regressor, Linear):
-    """Least squares: minimises the weighted mean of the squared error.
+    """Least squares, ridge, lasso and elastic net.
+
+    Minimises over the coefficients w and the intercept b, with weights s_i of the rows and their sum S::
+
+        sum_i s_i (y_i - x_i w - b)^2 / (2 S)  +  alpha l1_ratio ||w||_1  +  alpha (1 - l1_ratio) ||w||^2 / 2
+
+    This is the objective of scikit-learn's ElasticNet; its classes are these settings, for weights of sum S, the
+    number of rows without weights:
+
+    ==================================  ==================================
+    scikit-learn                        fasttrain
+    ==================================  ==================================
+    LinearRegression()                  LinearRegression()
+    Ridge(alpha)                        LinearRegression(alpha=alpha / S)
+    Lasso(alpha)                        LinearRegression(alpha=alpha, l1_ratio=1)
+    ElasticNet(alpha, l1_ratio=r)       LinearRegression(alpha=alpha, l1_ratio=r)
+    ==================================  ==================================
+
+    Several outputs are models of their own that share X; MultiTaskLasso, whose penalty ties them together, is
+    another objective.
 
     Parameters
     ----------
+    alpha : float, default=0.0
+        Strength of the penalty; the intercept is not penalised.
+    l1_ratio : float, default=0.0
+        Share of the L1 penalty, which makes coefficients zero, from 0 to 1.
     fit_intercept : bool, default=True
         Whether there is a constant term.
     solver : {"exact", "adam", "sgd"}, default="exact"
-        "exact" solves for the minimum in closed form, and gives the solution of least norm where there are
-        many: float64 arithmetic, a QR decomposition of centred blocks of rows and a singular value
-        decomposition of what is left; X is copied only if it has fewer rows than columns.  "adam" and "sgd"
-        train by mini-batches; scale the features for them.
+        "exact" solves for the minimum in float64, on centred blocks of rows.  Without a penalty: a QR
+        decomposition and a singular value decomposition of what is left, which give the solution of least norm
+        where there are many.  With an L2 penalty alone: the normal equations, corrected by the gradient of the
+        rows, or that QR decomposition where they are ill-conditioned.  With an L1 penalty: coordinate descent on
+        the Gram matrix, or on the columns of X where they are more than the rows.  X is copied only if it has
+        fewer rows than columns.  "adam" and "sgd" train by mini-batches, with an L2 penalty or none; scale the
+        features for them.
     rcond : float or None, default=None
-        For "exact": singular values below rcond times the largest count as zero.  None is the larger of
-        max(n_rows, n_features) times the float64 epsilon and, for float32 data, twice the float32 epsilon.
+        For "exact" without a penalty: singular values below rcond times the largest count as zero.  None is the
+        larger of max(n_rows, n_features) times the float64 epsilon and, for float32 data, twice the float32
+        epsilon.
     learning_rate : {"adaptive", "constant", "invscaling"}, default="adaptive"
         Of the iterative solvers.  "adaptive" halves the learning rate each time that training stalls, down
         to a hundredth.
@@ -35,9 +64,11 @@ class LinearRegression(Regressor, Linear):
         Rows of a mini-batch.  "auto" is min(200, n_rows), and all rows if they are weighted: a batch is
         divided by its own weight, so that small ones would not have the objective's minimum on average.
     max_iter : int, default=1000
-        Epochs at most.
+        Epochs at most, or sweeps of coordinate descent.
     tol : float, default=1e-6
-        What counts as an improvement of the loss.
+        What counts as an improvement of the loss.  Coordinate descent ends when no coefficient moves by more than
+        tol times the largest one, and the duality gap is at most tol times the mean square of the centred y:
+        scikit-learn's rule, whose tol is 1e-4.
     n_iter_no_change : int, default=10
         Epochs without improvement that are waited for.
     momentum : float, default=0.9
@@ -46,7 +77,7 @@ class LinearRegression(Regressor, Linear):
     random_state : int, RandomState, Generator or None, default=None
         Seed of the shuffles.
     warm_start : bool, default=False
-        Whether an iterative solver starts from the last solution.
+        Whether an iterative solver or coordinate descent starts from the last solution.
     verbose : bool or int, default=False
         True for a line of progress, 2 for a line for each epoch.
     n_threads : int or None, default=None
@@ -57,17 +88,19 @@ class LinearRegression(Regressor, Linear):
     coef_ : ndarray of shape (n_features,) or (n_outputs, n_features)
     intercept_ : float or ndarray of shape (n_outputs,)
     rank_ : int
-        Rank of the centred X, with solver "exact".
+        Rank of the centred X, with solver "exact" and no penalty.
     singular_ : ndarray of shape (min(n_rows, n_features),)
-        Singular values of the centred X, with solver "exact".
+        Singular values of the centred X, with solver "exact" and no penalty.
+    dual_gap_ : float or ndarray of shape (n_outputs,)
+        No less than what the objective is above its minimum, with solver "exact" and an L1 penalty.
     loss_, best_loss_ : float
-        Half the mean squared error.
+        The objective, its mean over the outputs: half the mean squared error, and the penalty.
     loss_curve_ : list of float
         Of each epoch; one value with solver "exact".
     validation_scores_, validation_loss_curve_, best_validation_score_
         R2 and loss of the validation data after each epoch, or None.
     n_iter_, t_ : int
-        Epochs and rows seen.
+        Epochs, or sweeps of coordinate descent, and rows seen.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Where X had string column names.
@@ -80,11 +113,16 @@ class LinearRegression(Regressor, Linear):
     >>> model = fasttrain.LinearRegression().fit(X, X @ [1.0, 2.0] + 3.0)
     >>> bool(np.allclose(model.coef_, [1.0, 2.0])), round(float(model.intercept_), 6)
     (True, 3.0)
+    >>> lasso = fasttrain.LinearRegression(alpha=0.5, l1_ratio=1).fit(X, X @ [1.0, 2.0] + 3.0)
+    >>> lasso.coef_.round(6).tolist()
+    [0.0, 1.5]
     """
 
     def __init__(
         self,
         *,
+        alpha: float = 0.0,
+        l1_ratio: float = 0.0,
         fit_intercept: bool = True,
         solver: str = "exact",
         rcond: float | None = None,
@@ -101,6 +139,8 @@ class LinearRegression(Regressor, Linear):
         verbose: bool | int = False,
         n_threads: int | None = None,
     ) -> None:
+        self.alpha = alpha
+        self.l1_ratio = l1_ratio
         self.fit_intercept = fit_intercept
         self.solver = solver
         self.rcond = rcond
@@ -148,8 +188,23 @@ class LinearRegression(Regressor, Linear):
         ------
         ValueError, TypeError
             For bad settings or data, or if the loss becomes non-finite; the estimator is then as it was.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If `max_iter` was not enough.
         """
         self._check_parameters(("exact", "adam", "sgd"))
+        check.check_number(self.alpha, "alpha", 0, open_high=True)
+        check.check_number(self.l1_ratio, "l1_ratio", 0, 1)
+        l1, l2 = float(self.alpha * self.l1_ratio), float(self.alpha * (1 - self.l1_ratio))
+        if l1 > 0 and self.solver == "exact":
+            check.check_number(self.tol, "tol", 0, open_high=True)
+        elif l1 > 0:
+            raise ValueError(
+                f"l1_ratio must be 0 with solver={self.solver!r}, which has no L1 penalty, got {self.l1_ratio!r}; "
+                "solver='exact' has it"
+            )
         if self.rcond is not None:
             check.check_number(self.rcond, "rcond", 0, 1)
         if (X_val is None) != (y_val is None):
@@ -172,25 +227,17 @@ class LinearRegression(Regressor, Linear):
         )
         solved: dict[str, Any] = {}
         if self.solver == "exact":
-            coef, intercept, rank, singular = least_squares(
-                X, target, weights, fit_intercept=bool(self.fit_intercept), rcond=self.rcond
-            )
-            network = engine.network
-            network.weights[0][:] = coef
-            network.biases[0][:] = intercept
-            if not np.isfinite(network.parameters).all():
-                raise ValueError("the solution is not finite: scale the features and the targets")
-            history = History(n_iter=1, t=n_rows)
-            history.best_loss = float(network.evaluate(X, target, weights, n_threads=self.n_threads))
-            history.loss_curve.append(history.best_loss)
+            history, solved = self._solve(engine, X, target, weights, l1, l2)
+            if "dual_gap_" in solved and values.ndim == 1:
+                solved["dual_gap_"] = float(solved["dual_gap_"][0])
             if validation is not None:
-                loss, score = validation.evaluate(network, self.n_threads)
+                loss, score = validation.evaluate(engine.network, self.n_threads)
                 history.validation_loss_curve.append(loss)
                 history.validation_scores.append(score)
                 history.best_validation_score = score
-            solved = {"rank_": rank, "singular_": singular.astype(X.dtype)}
         else:
-            history = self._run(engine, X, target, weights, 0.0, validation)
+            # the loss of these solvers is a mean over the outputs
+            history = self._run(engine, X, target, weights, l2 / target.shape[1], validation)
         self._replace_fitted(
             described
             | history.attributes(early_stopping=False)
@@ -198,6 +245,53 @@ class LinearRegression(Regressor, Linear):
             | {"_engine": engine, "_one_output": values.ndim == 1}
         )
         return self
+
+    def _solve(
+        self, engine: Engine, X: Array, target: Array, weights: Array | None, l1: float, l2: float
+    ) -> tuple[History, dict[str, Any]]:
+        """The minimum, into the engine's network; and the attributes that this way of finding it has."""
+        network = engine.network
+        fit_intercept = bool(self.fit_intercept)
+        history = History(n_iter=1, t=X.shape[0])
+        solved: dict[str, Any] = {}
+        solution: Solution
+        if l1 > 0:
+            solution, descent = elastic_net(
+                X,
+                target,
+                weights,
+                network.weights[0],
+                fit_intercept=fit_intercept,
+                l1=l1,
+                l2=l2,
+                tol=float(self.tol),
+                max_iter=int(self.max_iter),
+                n_threads=self.n_threads,
+            )
+            history.n_iter = int(descent.n_iter.max())
+            solved["dual_gap_"] = descent.gap
+        elif l2 > 0:
+            solution = ridge(X, target, weights, fit_intercept=fit_intercept, l2=l2)
+        else:
+            solution, rank, singular = least_squares(
+                X, target, weights, fit_intercept=fit_intercept, rcond=self.rcond
+            )
+            solved = {"rank_": rank, "singular_": singular.astype(X.dtype)}
+        network.weights[0][:] = solution.coef
+        network.biases[0][:] = solution.intercept
+        if not np.isfinite(network.parameters).all():
+            raise ValueError("the solution is not finite: scale the features and the targets")
+        if l1 > 0 and not descent.converged.all():
+            warn(
+                f"Maximum iterations ({self.max_iter}) reached and the optimization hasn't converged yet. "
+                f"The duality gap is {descent.gap[~descent.converged].max():.3g}.",
+                ConvergenceWarning,
+            )
+        penalty = l1 * np.abs(solution.coef).sum() + l2 * np.square(solution.coef).sum() / 2
+        loss = network.evaluate(X, target, weights, n_threads=self.n_threads)
+        history.best_loss = float(loss + penalty / target.shape[1])
+        history.loss_curve.append(history.best_loss)
+        return history, solved
 
     @property
     def coef_(self) -> Array:
@@ -231,56 +325,3 @@ def _r2(prediction: Array, target: Array, sample_weight: Array | None) -> float:
     from fasttrain import metrics
 
     return float(metrics.r2_score(target, prediction, sample_weight=sample_weight))
-
-
-def least_squares(
-    X: Array, y: Array, sample_weight: Array | None, *, fit_intercept: bool, rcond: float | None = None
-) -> tuple[Array, Array, int, Array]:
-    """Weighted least squares of least norm, in float64.
-
-    X (n_rows, n_features) and y (n_rows, n_outputs) give coef (n_features, n_outputs), intercept
-    (n_outputs,), the rank and the singular values of the centred X.
-
-    The rows are taken in blocks: each is centred, put below the triangle R of the blocks before it, and
-    reduced to a new R.  R has the singular values of the whole and the same solutions, so memory for a few
-    blocks is all that is needed.  Columns are shifted by one row before their means are taken: a constant
-    column becomes exactly zero, however large it is, and cannot pass for one of full rank.
-    """
-    n_rows, n_features = X.shape
-    n_columns = n_features + y.shape[1]
-    block_rows = max(4 * n_columns, 4096)
-    starts = range(0, n_rows, block_rows)
-    weights = np.ones(n_rows) if sample_weight is None else sample_weight.astype(np.float64)
-
-    def block(start: int) -> Array:
-        rows = slice(start, start + block_rows)
-        return np.hstack([X[rows], y[rows]], dtype=np.float64)
-
-    centre = np.zeros(n_columns)
-    if fit_intercept:
-        first = int(np.argmax(weights > 0))
-        shift = np.concatenate([X[first], y[first]], dtype=np.float64)
-        for start in starts:
-            centre += weights[start : start + block_rows] @ (block(start) - shift)
-        centre = centre / weights.sum() + shift
-        constant = np.ones(n_columns, dtype=bool)
-        for start in starts:
-            weighted = weights[start : start + block_rows] > 0
-            constant &= (block(start)[weighted] == shift).all(axis=0)
-        centre[constant] = shift[constant]
-    triangle = np.empty((0, n_columns))
-    for start in starts:
-        rows = block(start)
-        rows -= centre
-        if sample_weight is not None:
-            rows *= np.sqrt(weights[start : start + block_rows])[:, np.newaxis]
-        triangle = np.vstack([triangle, rows])
-        if triangle.shape[0] > n_columns:
-            triangle = np.asarray(np.linalg.qr(triangle, mode="r"))
-    if rcond is None:
-        rcond = np.finfo(np.float64).eps * max(n_rows, n_features)
-        if X.dtype == np.float32:
-            rcond = max(rcond, 2 * float(np.finfo(np.float32).eps))
-    coef, _, rank, singular = np.linalg.lstsq(triangle[:, :n_features], triangle[:, n_features:], rcond=rcond)
-    intercept = centre[n_features:] - centre[:n_features] @ coef
-    return coef, intercept, int(rank), singular[: min(n_rows, n_features)]
