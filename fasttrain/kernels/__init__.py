@@ -4,6 +4,7 @@ Each function works in place or into ``out=``, releases the GIL, takes ``n_threa
 threads, and never copies or converts an array silently.  Each has a twin of the same name and signature
 in :mod:`fasttrain.reference`, in plain NumPy.
 """
+from fasttrain.kernels.coordinates import coordinate_descent, coordinate_descent_gram
 from fasttrain.kernels.detection import box_iou, detection_precision_recall
 from fasttrain.kernels.linalg import dense_backward, dense_forward, matmul
 from fasttrain.kernels.linear import linear_value_and_grad
@@ -46,6 +47,8 @@ __all__ = [
     "box_iou",
     "class_probability_loss",
     "confusion_matrix",
+    "coordinate_descent",
+    "coordinate_descent_gram",
     "cpu_level",
     "cross_entropy_value_and_grad",
     "dense_backward",

@@ -1,5 +1,6 @@
 """The kernels in plain NumPy: the specification that tests and benchmarks compare with."""
 
+from fasttrain.reference.coordinates import coordinate_descent, coordinate_descent_gram
 from fasttrain.reference.detection import box_iou, detection_precision_recall
 from fasttrain.reference.linalg import dense_backward, dense_forward, matmul
 from fasttrain.reference.linear import linear_value_and_grad
@@ -40,6 +41,8 @@ __all__ = [
     "box_iou",
     "class_probability_loss",
     "confusion_matrix",
+    "coordinate_descent",
+    "coordinate_descent_gram",
     "cross_entropy_value_and_grad",
     "dense_backward",
     "dense_forward",
