@@ -142,8 +142,9 @@ def minimize_lbfgs(
     -----
     The bits of the result depend on those of value_and_grad alone, not on the number of threads.
 
-    A value that rises by a few units in its last place counts as equal.  So float32 data end with ``"ftol"`` where
-    their rounding is reached, or with ``"line_search"``, and ``x`` is then as good as it gets.
+    A value may rise by a few units in its last place where the slope says that the step is good: the gradient of
+    float32 data leads further down than their value can tell.  Ten iterations without a new lowest value, beyond
+    ftol, end the run like one that lowers it too little.
 
     Source: J. Nocedal and S. Wright, Numerical Optimization (2006), algorithms 3.5, 3.6, 7.4 and 7.5.  G. Andrew and
     J. Gao, "Scalable training of L1-regularized log-linear models", ICML 2007.  Stopping rules and defaults are
@@ -273,15 +274,17 @@ def _largest(a: Array) -> float:
 
 
 class _Point:
-    """A point, and what is known there: the value of the objective, the gradient of its smooth part, and its own
-    subgradient of least norm, which is the same array without a penalty."""
+    """A point, and what is known there.
+
+    value is that of the objective, grad the gradient of its smooth part, and subgrad the objective's subgradient of
+    least norm, which without a penalty is the same array.  step and rate are the place and the slope on a line.
+    """
 
     def __init__(self, size: int, dtype: Any, penalised: bool) -> None:
         self.x = np.zeros(size, dtype)
         self.grad = np.zeros(size, dtype)
         self.subgrad = np.zeros(size, dtype) if penalised else self.grad
         self.value = math.nan
-        # along a line
         self.step = 0.0
         self.rate = math.nan
 
@@ -314,7 +317,8 @@ class _Objective:
         grad = np.asarray(grad)
         if grad.shape != self._shape:
             raise ValueError(f"value_and_grad must return a gradient of shape {self._shape}, got {grad.shape}")
-        np.copyto(point.grad.reshape(self._shape), grad, casting="same_kind")
+        with np.errstate(over="ignore"):  # what is too large for float32 is not finite, and shortens the step
+            np.copyto(point.grad.reshape(self._shape), grad, casting="same_kind")
         point.value = float(value)
         if self.l1 is not None:
             point.value += _dot(self.l1, np.abs(point.x))
@@ -407,6 +411,13 @@ class _Search:
         start.step, start.rate = 0.0, _dot(direction, start.subgrad)
         return -math.inf < start.rate < 0.0
 
+    @staticmethod
+    def move(start: _Point, direction: Array, step: float, trial: _Point) -> None:
+        """trial.x = start.x + step * direction."""
+        with np.errstate(over="ignore"):  # the caller's function has the say on an infinite x
+            np.multiply(direction, step, out=trial.x)
+            trial.x += start.x
+
     def run(self, start: _Point, direction: Array, step: float, most: int) -> _Point | None:
         """A point that is good enough, or None; `most` evaluations."""
         raise NotImplementedError
@@ -431,8 +442,7 @@ class _WolfeSearch(_Search):
         ceiling = start.value + self.objective.noise * abs(start.value)
         width = math.inf
         for _ in range(min(most, _SEARCH_EVALUATIONS)):
-            np.multiply(direction, step, out=trial.x)
-            trial.x += start.x
+            self.move(start, direction, step, trial)
             self.objective.evaluate(trial)
             trial.step, trial.rate = step, _dot(direction, trial.grad)
             value, rate = trial.value, trial.rate
@@ -493,26 +503,25 @@ class _OrthantSearch(_Search):
     def __init__(self, objective: _Objective) -> None:
         super().__init__(objective)
         assert objective.l1 is not None
-        self._free = objective.l1 == 0.0
-        self._sign = np.empty(len(self._free), objective.dtype)
+        self._unpenalised = objective.l1 == 0.0
+        self._sign = np.empty(len(self._unpenalised), objective.dtype)
 
     def free(self, start: _Point) -> Array | None:
-        moving = self._free | (start.x != 0) | (start.subgrad != 0)
+        moving = self._unpenalised | (start.x != 0) | (start.subgrad != 0)
         return None if moving.all() else np.flatnonzero(moving)
 
     def prepare(self, start: _Point, direction: Array) -> bool:
         np.sign(np.where(start.x == 0, -start.subgrad, start.x), out=self._sign)
-        # what leaves zero does so downhill
-        direction[~self._free & (start.x == 0) & (np.sign(direction) != self._sign)] = 0
+        # what leaves zero must do so downhill
+        direction[~self._unpenalised & (start.x == 0) & (np.sign(direction) != self._sign)] = 0
         return super().prepare(start, direction)
 
     def run(self, start: _Point, direction: Array, step: float, most: int) -> _Point | None:
         trial = self.spare[0]
         ceiling = start.value + self.objective.noise * abs(start.value)
         for _ in range(min(most, _SEARCH_EVALUATIONS)):
-            np.multiply(direction, step, out=trial.x)
-            trial.x += start.x
-            trial.x[~self._free & (trial.x * self._sign <= 0)] = 0
+            self.move(start, direction, step, trial)
+            trial.x[~self._unpenalised & (trial.x * self._sign <= 0)] = 0
             moved = trial.x - start.x
             if not moved.any():
                 return None

@@ -313,6 +313,18 @@ def test_a_wrong_gradient_ends_with_a_status():
     np.testing.assert_array_equal(result.x, 1.0)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_function_without_a_minimum_ends_at_a_limit(dtype):
+    values = []
+    result = minimize_lbfgs(
+        lambda x: (-float(x[0]), np.array([-1.0, 0.0])), np.zeros(2, dtype), max_iter=3,
+        callback=lambda state: values.append(state.value),
+    )
+    assert result.status in ("max_iter", "line_search")
+    assert np.all(np.diff([0.0, *values]) < 0)
+    assert np.isfinite(result.x).all()
+
+
 @pytest.mark.parametrize("l1", [0.0, 1e-3])
 def test_limits(l1):
     start = np.resize([-1.2, 1.0], 10)
