@@ -69,13 +69,13 @@ class Linear(Estimator):
         else:
             batch_size = check.clip_batch_size(int(self.batch_size), n_rows)
         rate = float(self.learning_rate_init)
+        momentum = {"momentum": float(self.momentum), "nesterov": self.momentum > 0} if self.solver == "sgd" else {}
         engine.set_trainer(
             {
+                **momentum,
                 "optimizer": self.solver,
                 "learning_rate": rate,
                 "batch_size": batch_size,
-                "momentum": float(self.momentum),
-                "nesterov": self.momentum > 0,
                 "l2": l2,
                 "l2_per_batch": False,
                 "shuffle": bool(self.shuffle) and batch_size < n_rows,
