@@ -5,7 +5,6 @@ from numpy.typing import NDArray
 from typing_extensions import disjoint_base
 
 LOSSES: tuple[str, ...]
-OPTIMIZERS: tuple[str, ...]
 
 @disjoint_base
 class Program:
@@ -18,29 +17,44 @@ class Program:
 def train_epoch(
     program: Program,
     parameters: NDArray[Any],
-    moments: Sequence[NDArray[Any]],
+    states: Sequence[NDArray[Any]],
     X: NDArray[Any],
     y: NDArray[Any],
     sample_weight: NDArray[Any] | None = None,
     *,
     loss: str,
     optimizer: str,
+    options: dict[str, Any],
+    progress: dict[str, float],
     batch_size: int,
     shuffle: bool,
     seed: int,
     epoch: int,
-    step: int,
-    learning_rate: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    momentum: float,
-    nesterov: bool,
     l2: float,
     l2_per_batch: bool,
     train_biases: bool,
     n_threads: int | None = None,
-) -> tuple[float, int, bool]: ...
+) -> tuple[float, dict[str, float], bool]: ...
+def check_data(
+    program: Program,
+    parameters: NDArray[Any],
+    X: NDArray[Any],
+    y: NDArray[Any],
+    sample_weight: NDArray[Any] | None = None,
+    *,
+    loss: str,
+) -> None: ...
+def value_and_grad(
+    program: Program,
+    parameters: NDArray[Any],
+    X: NDArray[Any],
+    y: NDArray[Any],
+    sample_weight: NDArray[Any] | None = None,
+    *,
+    grad: NDArray[Any],
+    loss: str,
+    n_threads: int | None = None,
+) -> float: ...
 def predict(
     program: Program,
     parameters: NDArray[Any],

@@ -928,6 +928,14 @@ def train_epoch(Program program, parameters, states, X, y, sample_weight=None, *
     return (s.objective / s.weight_total if s.weight_total > 0.0 else 0.0), s.progress, bool(s.failed)
 
 
+def check_data(Program program, parameters, X, y, sample_weight=None, *, str loss):
+    """Raise for data that training would refuse."""
+    cdef session s
+    memset(&s, 0, sizeof(session))
+    _take_data(program, check_option(loss, "loss", LOSSES), &s,
+               _flat(parameters, "parameters", program.n_parameters, None, False), X, y, sample_weight)
+
+
 def value_and_grad(Program program, parameters, X, y, sample_weight=None, *, grad, str loss, n_threads=None):
     """The mean loss over the rows, weighted by sample_weight, and its gradient by all parameters.
 

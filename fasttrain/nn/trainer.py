@@ -193,6 +193,7 @@ class Trainer:
     ) -> tuple[float, bool]:
         """An epoch for an optimizer that the engine does not know: its mean objective, and whether it failed."""
         network = self.network
+        engine.check_data(network.program, network.parameters, X, y, sample_weight, loss=network.loss)
         n_rows = len(X)
         order = None
         if self.shuffle and self.batch_size < n_rows:

@@ -70,7 +70,7 @@ def test_verbose_fit_tells_why_it_stops(capsys):
     assert out.endswith("consecutive epochs. Stopping.\n")
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("optimizer", [{"optimizer": "adam"}, {"optimizer": "sgd", "momentum": 0.9}])
 def test_engine_is_restored_and_pickled_bit_for_bit(optimizer):
     generator = np.random.default_rng(0)
     X = generator.normal(size=(50, 3))
@@ -79,7 +79,7 @@ def test_engine_is_restored_and_pickled_bit_for_bit(optimizer):
         {"layer_sizes": (3, 5, 4), "activation": "tanh", "loss": "cross_entropy", "dtype": np.float64}
     )
     engine.network.initialize(0)
-    engine.set_trainer({"optimizer": optimizer, "batch_size": 8, "momentum": 0.9, "seed": 1})
+    engine.set_trainer({**optimizer, "batch_size": 8, "seed": 1})
     engine.trainer.run_epoch(X, y)
     engine.trainer.learning_rate = 0.005
     copied = pickle.loads(pickle.dumps(engine))

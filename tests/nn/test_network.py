@@ -45,10 +45,12 @@ def test_training_agrees_with_the_twin_for_any_thread_count(
     X, y, sample_weight = problem(sizes, loss, dtype, n_rows)
     data = (X, y, sample_weight if batch_size == 32 else None)
     momentum = 0.9 if batch_size == 50 else 0.0
+    options = {"momentum": momentum, "nesterov": momentum > 0.0} if optimizer == "sgd" else {}
     results = [
         trained(
             sizes, activation, loss, dtype, data, optimizer=optimizer, learning_rate=0.01, batch_size=batch_size,
-            momentum=momentum, l2=0.3, l2_per_batch=batch_size != 50, shuffle=shuffle, n_threads=n_threads,
+            l2=0.3, l2_per_batch=batch_size != 50, shuffle=shuffle, n_threads=n_threads,
+            **options,
         )
         for n_threads in THREAD_COUNTS
     ]  # fmt: skip
@@ -63,7 +65,7 @@ def test_training_agrees_with_the_twin_for_any_thread_count(
     biases = [bias.astype(np.float64) for bias in start.biases]
     n_moments = 2 if optimizer == "adam" else int(momentum > 0.0)
     moments = [[np.zeros_like(p) for _ in range(n_moments)] for p in [*weights, *biases]]
-    settings = {"lr": 0.01} if optimizer == "adam" else {"lr": 0.01, "momentum": momentum, "nesterov": momentum > 0.0}
+    settings = {"lr": 0.01, **options}
     step = 0
     for epoch, objective in enumerate(objectives):
         order = engine.permutation(n_rows, seed=5, step=epoch) if shuffle and batch_size < n_rows else np.arange(n_rows)
@@ -192,7 +194,7 @@ def test_a_resumed_training_goes_on_bit_for_bit():
     rest = [resumed.run_epoch(X, y) for _ in range(2)]
     assert first + rest == objectives
     np.testing.assert_array_equal(network.parameters, whole.parameters)
-    with pytest.raises(ValueError, match="state must come from optimizer 'sgd'"):
+    with pytest.raises(ValueError, match="state must be of rule 'SGD', got 'Adam'"):
         Trainer(network, optimizer="sgd").load_state_dict(state)
 
 
@@ -214,7 +216,9 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(sizes, batch_size):
         clean_trainer = Trainer(clean, batch_size=batch_size, shuffle=False)
         clean_trainer.run_epoch(X[:3 * batch_size], y[:3 * batch_size])
         np.testing.assert_array_equal(network.parameters, clean.parameters)
-        np.testing.assert_array_equal(trainer.moments, clean_trainer.moments)
+        for name, value in clean_trainer.state_dict().items():
+            if name != "epoch":
+                np.testing.assert_array_equal(trainer.state_dict()[name], value)
 
 
 @pytest.mark.parametrize(
@@ -264,10 +268,10 @@ def test_targets_that_are_no_numbers_are_refused():
         (lambda: Network((3, 2), loss="hinge"), ValueError, "loss must be one of .* got 'hinge'"),
         (lambda: Network((3, 1)), ValueError, "cross_entropy needs at least 2 outputs"),
         (lambda: Network((3, 2), dtype=np.float16), TypeError, "dtype must be float32 or float64, got float16"),
-        (lambda: Trainer(Network((3, 2)), optimizer="lion"), ValueError, "optimizer must be one of .* got 'lion'"),
+        (lambda: Trainer(Network((3, 2)), optimizer="tiger"), ValueError, "optimizer must be one of .* got 'tiger'"),
         (lambda: Trainer(Network((3, 2)), batch_size=0), ValueError, "batch_size must be at least 1"),
-        (lambda: Trainer(Network((3, 2)), learning_rate=np.nan), ValueError, "learning_rate must be finite"),
-        (lambda: Trainer(Network((3, 2)), betas=(0.9, 1.0)), ValueError, r"betas must lie in \[0, 1\)"),
+        (lambda: Trainer(Network((3, 2)), learning_rate=np.nan), ValueError, "lr must be finite"),
+        (lambda: Trainer(Network((3, 2)), betas=(0.9, 1.0)), ValueError, r"betas\[1\] must be in \[0, 1\)"),
         (lambda: Trainer(Network((3, 2)), seed=-1), ValueError, "seed must lie in"),
     ],
 )
@@ -280,7 +284,7 @@ def test_a_learning_rate_is_checked_when_it_is_used():
     X, y, _ = problem((10, 3), "cross_entropy", np.float32, 30)
     network = Network((10, 3))
     trainer = Trainer(network)
-    for bad, message in ((np.nan, "learning_rate must be finite"), (-1.0, "learning_rate must be at least 0")):
+    for bad, message in ((np.nan, "lr must be finite"), (-1.0, "lr must be at least 0")):
         trainer.learning_rate = bad
         with pytest.raises(ValueError, match=message):
             trainer.run_epoch(X, y)
