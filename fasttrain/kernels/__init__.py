@@ -16,7 +16,19 @@ from fasttrain.kernels.losses import (
     softmax,
 )
 from fasttrain.kernels.metrics import confusion_matrix
-from fasttrain.kernels.optim import adam_update, sgd_update
+from fasttrain.kernels.optim import (
+    adadelta_update,
+    adagrad_update,
+    adam_update,
+    adamax_update,
+    average_update,
+    lion_update,
+    nadam_update,
+    radam_update,
+    rmsprop_update,
+    schedule_free_update,
+    sgd_update,
+)
 from fasttrain.kernels.probability import binary_probability_loss, class_probability_loss
 from fasttrain.kernels.ranking import ranking_curve, ranking_scores
 from fasttrain.kernels.regression import regression_loss, regression_moments
@@ -39,9 +51,13 @@ from fasttrain.kernels.vector_math import (
 __all__ = [
     "activation_backward",
     "activation_forward",
+    "adadelta_update",
+    "adagrad_update",
     "adam_update",
+    "adamax_update",
     "all_finite",
     "available_cpu_levels",
+    "average_update",
     "bce_value_and_grad",
     "binary_probability_loss",
     "box_iou",
@@ -60,14 +76,19 @@ __all__ = [
     "expm1",
     "half_squared_error_value_and_grad",
     "linear_value_and_grad",
+    "lion_update",
     "log",
     "log1p",
     "matmul",
     "mse_value_and_grad",
+    "nadam_update",
+    "radam_update",
     "ranking_curve",
     "ranking_scores",
     "regression_loss",
     "regression_moments",
+    "rmsprop_update",
+    "schedule_free_update",
     "score_bins",
     "sgd_update",
     "sigmoid",

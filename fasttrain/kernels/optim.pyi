@@ -1,5 +1,4 @@
-from collections.abc import Sequence
-from typing import Any, Self, final
+from typing import Any
 
 import numpy.typing as npt
 
@@ -13,10 +12,46 @@ def sgd_update(
     dampening: float = 0.0,
     weight_decay: float = 0.0,
     nesterov: bool = False,
+    maximize: bool = False,
     first_step: bool = False,
     n_threads: int | None = None,
 ) -> None: ...
 def adam_update(
+    param: npt.NDArray[Any],
+    grad: npt.NDArray[Any],
+    exp_avg: npt.NDArray[Any],
+    exp_avg_sq: npt.NDArray[Any],
+    max_exp_avg_sq: npt.NDArray[Any] | None = None,
+    *,
+    step: int,
+    lr: float,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    decoupled_weight_decay: bool = False,
+    bias_correction: bool = True,
+    eps_mode: str = "corrected",
+    maximize: bool = False,
+    n_threads: int | None = None,
+) -> None: ...
+def nadam_update(
+    param: npt.NDArray[Any],
+    grad: npt.NDArray[Any],
+    exp_avg: npt.NDArray[Any],
+    exp_avg_sq: npt.NDArray[Any],
+    *,
+    step: int,
+    mu_product: float,
+    lr: float,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    momentum_decay: float = 4e-3,
+    decoupled_weight_decay: bool = False,
+    maximize: bool = False,
+    n_threads: int | None = None,
+) -> float: ...
+def radam_update(
     param: npt.NDArray[Any],
     grad: npt.NDArray[Any],
     exp_avg: npt.NDArray[Any],
@@ -27,50 +62,100 @@ def adam_update(
     betas: tuple[float, float] = (0.9, 0.999),
     eps: float = 1e-8,
     weight_decay: float = 0.0,
-    decoupled: bool = False,
-    bias_correction: bool = True,
+    decoupled_weight_decay: bool = False,
+    maximize: bool = False,
     n_threads: int | None = None,
 ) -> None: ...
-def check_adam_options(
+def adamax_update(
+    param: npt.NDArray[Any],
+    grad: npt.NDArray[Any],
+    exp_avg: npt.NDArray[Any],
+    exp_inf: npt.NDArray[Any],
+    *,
+    step: int,
+    lr: float,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    maximize: bool = False,
+    n_threads: int | None = None,
+) -> None: ...
+def adagrad_update(
+    param: npt.NDArray[Any],
+    grad: npt.NDArray[Any],
+    sum: npt.NDArray[Any],
+    *,
+    step: int,
+    lr: float,
+    lr_decay: float = 0.0,
+    weight_decay: float = 0.0,
+    eps: float = 1e-10,
+    maximize: bool = False,
+    n_threads: int | None = None,
+) -> None: ...
+def rmsprop_update(
+    param: npt.NDArray[Any],
+    grad: npt.NDArray[Any],
+    square_avg: npt.NDArray[Any],
+    grad_avg: npt.NDArray[Any] | None = None,
+    momentum_buffer: npt.NDArray[Any] | None = None,
     *,
     lr: float,
-    betas: tuple[float, float],
-    eps: float,
-    weight_decay: float,
-    decoupled: bool,
-    bias_correction: bool,
+    alpha: float = 0.99,
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    momentum: float = 0.0,
+    eps_mode: str = "outside",
+    maximize: bool = False,
+    n_threads: int | None = None,
 ) -> None: ...
-def check_sgd_options(
-    *, lr: float, momentum: float, dampening: float, weight_decay: float, nesterov: bool
+def adadelta_update(
+    param: npt.NDArray[Any],
+    grad: npt.NDArray[Any],
+    square_avg: npt.NDArray[Any],
+    acc_delta: npt.NDArray[Any],
+    *,
+    lr: float,
+    rho: float = 0.9,
+    eps: float = 1e-6,
+    weight_decay: float = 0.0,
+    maximize: bool = False,
+    n_threads: int | None = None,
 ) -> None: ...
-
-@final
-class Update:
-    params: list[npt.NDArray[Any]]
-    states: list[list[npt.NDArray[Any]]]
-    def __new__(cls, params: Sequence[npt.NDArray[Any]], is_list: bool, n_states: int) -> Self: ...
-    def sgd(
-        self,
-        grads: npt.NDArray[Any] | Sequence[npt.NDArray[Any]],
-        *,
-        lr: float,
-        momentum: float,
-        dampening: float,
-        weight_decay: float,
-        nesterov: bool,
-        first_step: bool,
-        n_threads: int | None,
-    ) -> None: ...
-    def adam(
-        self,
-        grads: npt.NDArray[Any] | Sequence[npt.NDArray[Any]],
-        *,
-        step: int,
-        lr: float,
-        betas: tuple[float, float],
-        eps: float,
-        weight_decay: float,
-        decoupled: bool,
-        bias_correction: bool,
-        n_threads: int | None,
-    ) -> None: ...
+def lion_update(
+    param: npt.NDArray[Any],
+    grad: npt.NDArray[Any],
+    exp_avg: npt.NDArray[Any],
+    *,
+    lr: float,
+    betas: tuple[float, float] = (0.9, 0.99),
+    weight_decay: float = 0.0,
+    maximize: bool = False,
+    n_threads: int | None = None,
+) -> None: ...
+def schedule_free_update(
+    param: npt.NDArray[Any],
+    grad: npt.NDArray[Any],
+    z: npt.NDArray[Any],
+    exp_avg_sq: npt.NDArray[Any],
+    *,
+    step: int,
+    weight_sum: float,
+    lr_max: float,
+    lr: float,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    warmup_steps: float = 0.0,
+    r: float = 0.0,
+    weight_lr_power: float = 2.0,
+    maximize: bool = False,
+    n_threads: int | None = None,
+) -> tuple[float, float]: ...
+def average_update(
+    average: npt.NDArray[Any],
+    value: npt.NDArray[Any],
+    *,
+    decay: float,
+    n_threads: int | None = None,
+) -> None: ...

@@ -188,13 +188,6 @@ def state_names(str family, given):
     return [name for name, _ in STATES[scalars_of(<Family> which, &options, &progress, &scalars)]]
 
 
-def start():
-    """What a rule has counted before its first step."""
-    cdef Progress progress
-    progress_start(&progress)
-    return progress
-
-
 # ---- scalars -----------------------------------------------------------------------------------------------------
 
 cdef void progress_start(Progress* progress) noexcept nogil:

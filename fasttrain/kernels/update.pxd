@@ -2,6 +2,6 @@
 from fasttrain.kernels.rules cimport Family, Progress
 
 # One step of a family on arrays of a user, float32 or float64 all of them.  given: the options by name; states: by
-# name, in any order, None for one that is not there.  The progress moves on by a step.
+# name, in any order, None for one that is not there.  The progress moves on by a step.  The names are for errors.
 cdef int update_one(Family family, dict given, Progress* progress, object param, object grad, dict states,
-                    object n_threads) except -1
+                    object n_threads, str param_name=*, str grad_name=*) except -1

@@ -238,29 +238,29 @@ cdef double _norm(const Target* targets, Py_ssize_t n_targets, Py_ssize_t n_piec
 
 # ---- one array ---------------------------------------------------------------------------------------------------
 
-cdef cnp.ndarray _check_operand(object value, str name, cnp.ndarray param):
-    cdef cnp.ndarray array = real_array_like(value, name, -1, param, "param")
+cdef cnp.ndarray _check_operand(object value, str name, cnp.ndarray param, str param_name):
+    cdef cnp.ndarray array = real_array_like(value, name, -1, param, param_name)
     if not cnp.PyArray_SAMESHAPE(array, param):
         raise ValueError(
-            f"{name} must have the shape of param, {(<object> param).shape}, got {(<object> array).shape}"
+            f"{name} must have the shape of {param_name}, {(<object> param).shape}, got {(<object> array).shape}"
         )
     check_contiguous(array, name)
     return array
 
 
 cdef int update_one(Family family, dict given, Progress* progress, object param, object grad, dict states,
-                    object n_threads) except -1:
-    cdef cnp.ndarray parameter = real_array(param, "param", -1), gradient, array
+                    object n_threads, str param_name="param", str grad_name="grad") except -1:
+    cdef cnp.ndarray parameter = real_array(param, param_name, -1), gradient, array
     cdef Options options
     cdef ft_update_scalars scalars[2]
     cdef Target target
     cdef Step step
     cdef int rule, threads, k
     cdef list taken = []
-    check_contiguous(parameter, "param")
-    check_writeable(parameter, "param")
-    gradient = _check_operand(grad, "grad", parameter)
-    check_disjoint(parameter, "param", gradient, "grad")
+    check_contiguous(parameter, param_name)
+    check_writeable(parameter, param_name)
+    gradient = _check_operand(grad, grad_name, parameter, param_name)
+    check_disjoint(parameter, param_name, gradient, grad_name)
     options_of(family, given, &options)
     memset(&target, 0, sizeof(Target))
     target.fresh = progress.step == 0.0
@@ -270,10 +270,10 @@ cdef int update_one(Family family, dict given, Progress* progress, object param,
         scalars[1].flags |= FT_FIRST_STEP
     for name, value in states.items():
         if value is not None:
-            array = _check_operand(value, name, parameter)
+            array = _check_operand(value, name, parameter, param_name)
             check_writeable(array, name)
-            check_disjoint(array, name, parameter, "param")
-            check_disjoint(array, name, gradient, "grad")
+            check_disjoint(array, name, parameter, param_name)
+            check_disjoint(array, name, gradient, grad_name)
             for other in taken:
                 check_disjoint(array, name, states[other], other)
             taken.append(name)
@@ -370,8 +370,8 @@ cdef class Update:
     cdef Py_ssize_t n_targets, n_ranges, n_pieces
     cdef double n_bytes          # of the parameters
 
-    def __cinit__(self, str family, list params, list names, list grad_names, list groups, str state_dtype, bint master_weights,
-                  list masks):
+    def __cinit__(self, str family, list params, list names, list grad_names, list groups, str state_dtype,
+                  bint master_weights, list masks):
         cdef Py_ssize_t i
         cdef cnp.ndarray param
         cdef Target* target
@@ -410,7 +410,8 @@ cdef class Update:
                     target.memory.param_format = FT_BFLOAT16
             elif target.item == 8 and state_dtype != "float32":
                 raise ValueError(
-                    f"state_dtype={state_dtype!r} is for float32 and bfloat16 parameters, but {names[i]} has dtype float64"
+                    f"state_dtype={state_dtype!r} is for float32 and bfloat16 parameters, "
+                    f"but {names[i]} has dtype float64"
                 )
             if masks[i] is not None:
                 if state_dtype == "8bit":
@@ -439,7 +440,8 @@ cdef class Update:
         cdef cnp.ndarray param = self.params[i]
         if "master" in self.states[i]:
             param = self.states[i]["master"]
-        cdef cnp.ndarray values = _aligned((<object> param).shape, np.float64 if self.targets[i].item == 8 else np.float32)
+        cdef object dtype = np.float64 if self.targets[i].item == 8 else np.float32
+        cdef cnp.ndarray values = _aligned((<object> param).shape, dtype)
         if cnp.PyArray_ITEMSIZE(param) == 2:
             bits = (<object> values).view(np.uint32)
             bits[...] = param
@@ -465,7 +467,6 @@ cdef class Update:
         cdef dict arrays = self.states[i]
         cdef cnp.ndarray array
         cdef int k, format
-        cdef tuple shape = (<object> self.params[i]).shape
         target.rule, target.fresh = -1, False
         target.general = (
             target.memory.mask != NULL or target.memory.copy != NULL or target.memory.param_format != FT_NATIVE

@@ -12,7 +12,19 @@ from fasttrain.reference.losses import (
     softmax,
 )
 from fasttrain.reference.metrics import confusion_matrix
-from fasttrain.reference.optim import adam_update, sgd_update
+from fasttrain.reference.optim import (
+    adadelta_update,
+    adagrad_update,
+    adam_update,
+    adamax_update,
+    average_update,
+    lion_update,
+    nadam_update,
+    radam_update,
+    rmsprop_update,
+    schedule_free_update,
+    sgd_update,
+)
 from fasttrain.reference.probability import binary_probability_loss, class_probability_loss
 from fasttrain.reference.ranking import ranking_curve, ranking_scores
 from fasttrain.reference.regression import regression_loss, regression_moments
@@ -34,8 +46,12 @@ from fasttrain.reference.vector_math import (
 __all__ = [
     "activation_backward",
     "activation_forward",
+    "adadelta_update",
+    "adagrad_update",
     "adam_update",
+    "adamax_update",
     "all_finite",
+    "average_update",
     "bce_value_and_grad",
     "binary_probability_loss",
     "box_iou",
@@ -53,14 +69,19 @@ __all__ = [
     "expm1",
     "half_squared_error_value_and_grad",
     "linear_value_and_grad",
+    "lion_update",
     "log",
     "log1p",
     "matmul",
     "mse_value_and_grad",
+    "nadam_update",
+    "radam_update",
     "ranking_curve",
     "ranking_scores",
     "regression_loss",
     "regression_moments",
+    "rmsprop_update",
+    "schedule_free_update",
     "score_bins",
     "sgd_update",
     "sigmoid",
