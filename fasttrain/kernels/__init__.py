@@ -4,7 +4,9 @@ Each function works in place or into ``out=``, releases the GIL, takes ``n_threa
 threads, and never copies or converts an array silently.  Each has a twin of the same name and signature
 in :mod:`fasttrain.reference`, in plain NumPy.
 """
+from fasttrain.kernels.adafactor import adafactor_update
 from fasttrain.kernels.detection import box_iou, detection_precision_recall
+from fasttrain.kernels.lamb import lamb_update
 from fasttrain.kernels.linalg import dense_backward, dense_forward, matmul
 from fasttrain.kernels.linear import linear_value_and_grad
 from fasttrain.kernels.losses import (
@@ -15,6 +17,7 @@ from fasttrain.kernels.losses import (
     softmax,
 )
 from fasttrain.kernels.metrics import confusion_matrix
+from fasttrain.kernels.muon import muon_update
 from fasttrain.kernels.optim import adam_update, sgd_update
 from fasttrain.kernels.probability import binary_probability_loss, class_probability_loss
 from fasttrain.kernels.ranking import ranking_curve, ranking_scores
@@ -38,6 +41,7 @@ from fasttrain.kernels.vector_math import (
 __all__ = [
     "activation_backward",
     "activation_forward",
+    "adafactor_update",
     "adam_update",
     "all_finite",
     "available_cpu_levels",
@@ -56,11 +60,13 @@ __all__ = [
     "exp",
     "expm1",
     "half_squared_error_value_and_grad",
+    "lamb_update",
     "linear_value_and_grad",
     "log",
     "log1p",
     "matmul",
     "mse_value_and_grad",
+    "muon_update",
     "ranking_curve",
     "ranking_scores",
     "regression_loss",

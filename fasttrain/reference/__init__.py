@@ -1,6 +1,8 @@
 """The kernels in plain NumPy: the specification that tests and benchmarks compare with."""
 
+from fasttrain.reference.adafactor import adafactor_update
 from fasttrain.reference.detection import box_iou, detection_precision_recall
+from fasttrain.reference.lamb import lamb_update
 from fasttrain.reference.linalg import dense_backward, dense_forward, matmul
 from fasttrain.reference.linear import linear_value_and_grad
 from fasttrain.reference.losses import (
@@ -11,6 +13,7 @@ from fasttrain.reference.losses import (
     softmax,
 )
 from fasttrain.reference.metrics import confusion_matrix
+from fasttrain.reference.muon import muon_update
 from fasttrain.reference.optim import adam_update, sgd_update
 from fasttrain.reference.probability import binary_probability_loss, class_probability_loss
 from fasttrain.reference.ranking import ranking_curve, ranking_scores
@@ -33,6 +36,7 @@ from fasttrain.reference.vector_math import (
 __all__ = [
     "activation_backward",
     "activation_forward",
+    "adafactor_update",
     "adam_update",
     "all_finite",
     "bce_value_and_grad",
@@ -49,11 +53,13 @@ __all__ = [
     "exp",
     "expm1",
     "half_squared_error_value_and_grad",
+    "lamb_update",
     "linear_value_and_grad",
     "log",
     "log1p",
     "matmul",
     "mse_value_and_grad",
+    "muon_update",
     "ranking_curve",
     "ranking_scores",
     "regression_loss",

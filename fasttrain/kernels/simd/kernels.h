@@ -5,4 +5,8 @@
 #include "linear.h"
 #include "loss.h"
 #include "optim.h"
+#include "squares.h"
+#include "lamb.h"
+#include "adafactor.h"
+#include "muon.h"
 #include "network.h"
