@@ -69,8 +69,8 @@ cdef Py_ssize_t PACK_PANELS = 4
 cdef Py_ssize_t PACK_BYTES = 32 << 20
 # Rows whose column sums are one piece.
 cdef Py_ssize_t SUM_ROWS = 512
-# Of a symmetric product: rows of a piece at least, for which it is cut more finely since pieces are of unequal
-# width, and rows that are copied across the diagonal as one piece.
+# Of a symmetric product: rows of a piece at least, since fewer rows leave out more and pieces are of unequal width;
+# and rows that are copied across the diagonal as one piece.
 cdef Py_ssize_t SYMMETRIC_ROWS = 32, MIRROR_ROWS = 64
 
 # What follows the product in each piece of c.
@@ -340,7 +340,7 @@ cdef void _cut(product* p, Py_ssize_t itemsize, Py_ssize_t tile_rows, const ft_p
     p.share_pieces = max(
         (rows + (TILED_PIECE_ROWS if p.tile else PIECE_ROWS) - 1) // (TILED_PIECE_ROWS if p.tile else PIECE_ROWS),
         min(4, min(rows // 16, <Py_ssize_t> (<double> p.m * p.n * p.k / (PIECE_GRAIN * n_threads)))),
-        min(8, rows // SYMMETRIC_ROWS) if p.symmetric and n_threads > 1 else 1,
+        min(8, rows // SYMMETRIC_ROWS) if p.symmetric else 1,
         1,
     )
 

@@ -17,6 +17,14 @@ FT_INLINE double ft_lerp(double start, double end, double weight) {
 
 #endif
 
+/* Fetches a run that is needed soon: hardware fetches a stream too, but stops at every page, where the row of a tile
+   of a wide matrix may end.  Never faults, past the end of x neither. */
+FT_INLINE void SUFFIX(ft_fetch_run)(const REAL *x) {
+    __builtin_prefetch(x);
+    if (FT_SQUARE_RUN * sizeof(REAL) > 64)
+        __builtin_prefetch((const char *)x + 64);
+}
+
 FT_INLINE void SUFFIX(ft_multiply_run)(VEC run[FT_RUN_VECTORS], VEC factor) {
     FT_UNROLL
     for (int j = 0; j < FT_RUN_VECTORS; j++)
@@ -30,6 +38,7 @@ FT_INLINE void SUFFIX(ft_adafactor_run)(const int rows, ptrdiff_t count, const R
     FT_UNROLL
     for (int r = 0; r < rows; r++) {
         VEC g[FT_RUN_VECTORS];
+        SUFFIX(ft_fetch_run)(grad + (r + rows) * row_stride);
         SUFFIX(ft_load_run)(grad + r * row_stride, count, g);
         SUFFIX(ft_multiply_run)(g, factor);
         SUFFIX(ft_square_run)(g, squares[r]);
@@ -61,9 +70,10 @@ static double SUFFIX(ft_adafactor_sums)(ptrdiff_t n_rows, ptrdiff_t n_columns, c
                                         double *column_sums) {
     const ft_float_state state = ft_flush_subnormals();
     const VEC factor = BROADCAST((REAL)grad_factor);
-    double totals[FT_ADAFACTOR_STRIP] = {0};
+    double totals[FT_ADAFACTOR_STRIP]; /* of whole runs of columns */
     ft_square_sums param_sums = {0};
     ptrdiff_t row = 0;
+    memset(totals, 0, (n_columns + FT_SQUARE_RUN - 1) / FT_SQUARE_RUN * FT_SQUARE_RUN * sizeof(double));
     for (; row + 4 <= n_rows; row += 4)
         SUFFIX(ft_adafactor_rows)(4, n_columns, grad + row * row_stride, row_stride, factor, row_sums + row, totals);
     for (; row < n_rows; row++)
@@ -72,6 +82,7 @@ static double SUFFIX(ft_adafactor_sums)(ptrdiff_t n_rows, ptrdiff_t n_columns, c
     for (row = 0; row < n_rows; row++)
         for (ptrdiff_t i = 0; i < n_columns; i += FT_SQUARE_RUN) {
             VEC p[FT_RUN_VECTORS];
+            SUFFIX(ft_fetch_run)(param + (row + 1) * row_stride + i);
             SUFFIX(ft_load_run)(param + row * row_stride + i, n_columns - i, p);
             SUFFIX(ft_squares_of_run)(&param_sums, p);
         }
@@ -111,9 +122,11 @@ FT_INLINE void SUFFIX(ft_adafactor_direction)(VEC g[FT_RUN_VECTORS], const VEC c
         g[j] = (factor * g[j]) * MIN(limit, row * column[j]);
 }
 
-FT_INLINE void SUFFIX(ft_adafactor_norm_run)(ptrdiff_t count, const REAL *grad, const REAL *column_factors, VEC factor,
-                                             VEC row, VEC limit, ft_square_sums *sums) {
+FT_INLINE void SUFFIX(ft_adafactor_norm_run)(ptrdiff_t count, const REAL *grad, ptrdiff_t row_stride,
+                                             const REAL *column_factors, VEC factor, VEC row, VEC limit,
+                                             ft_square_sums *sums) {
     VEC g[FT_RUN_VECTORS], column[FT_RUN_VECTORS];
+    SUFFIX(ft_fetch_run)(grad + row_stride);
     SUFFIX(ft_load_run)(grad, count, g);
     SUFFIX(ft_load_run)(column_factors, count, column);
     SUFFIX(ft_adafactor_direction)(g, column, factor, row, limit);
@@ -135,18 +148,22 @@ static double SUFFIX(ft_adafactor_norm)(ptrdiff_t n_rows, ptrdiff_t n_columns, c
         const VEC of_row = BROADCAST(row_factors[row]);
         ptrdiff_t i = 0;
         for (; i + FT_SQUARE_RUN <= n_columns; i += FT_SQUARE_RUN)
-            SUFFIX(ft_adafactor_norm_run)(FT_SQUARE_RUN, grad + i, column_factors + i, factor, of_row, at_most, &sums);
+            SUFFIX(ft_adafactor_norm_run)(FT_SQUARE_RUN, grad + i, row_stride, column_factors + i, factor, of_row,
+                                          at_most, &sums);
         if (i < n_columns)
-            SUFFIX(ft_adafactor_norm_run)(n_columns - i, grad + i, column_factors + i, factor, of_row, at_most, &sums);
+            SUFFIX(ft_adafactor_norm_run)(n_columns - i, grad + i, row_stride, column_factors + i, factor, of_row,
+                                          at_most, &sums);
     }
     ft_float_state_set(state);
     return ft_squares_total(&sums);
 }
 
-FT_INLINE void SUFFIX(ft_adafactor_step_run)(ptrdiff_t count, REAL *param, const REAL *grad,
+FT_INLINE void SUFFIX(ft_adafactor_step_run)(ptrdiff_t count, REAL *param, const REAL *grad, ptrdiff_t row_stride,
                                              const REAL *column_factors, VEC factor, VEC row, VEC limit, VEC decay,
                                              VEC step_size) {
     VEC p[FT_RUN_VECTORS], g[FT_RUN_VECTORS], column[FT_RUN_VECTORS];
+    SUFFIX(ft_fetch_run)(param + row_stride);
+    SUFFIX(ft_fetch_run)(grad + row_stride);
     SUFFIX(ft_load_run)(param, count, p);
     SUFFIX(ft_load_run)(grad, count, g);
     SUFFIX(ft_load_run)(column_factors, count, column);
@@ -168,11 +185,11 @@ static void SUFFIX(ft_adafactor_step)(ptrdiff_t n_rows, ptrdiff_t n_columns, REA
         const VEC of_row = BROADCAST(row_factors[row]);
         ptrdiff_t i = 0;
         for (; i + FT_SQUARE_RUN <= n_columns; i += FT_SQUARE_RUN)
-            SUFFIX(ft_adafactor_step_run)(FT_SQUARE_RUN, param + i, grad + i, column_factors + i, factor, of_row,
-                                          at_most, decay, size);
+            SUFFIX(ft_adafactor_step_run)(FT_SQUARE_RUN, param + i, grad + i, row_stride, column_factors + i, factor,
+                                          of_row, at_most, decay, size);
         if (i < n_columns)
-            SUFFIX(ft_adafactor_step_run)(n_columns - i, param + i, grad + i, column_factors + i, factor, of_row,
-                                          at_most, decay, size);
+            SUFFIX(ft_adafactor_step_run)(n_columns - i, param + i, grad + i, row_stride, column_factors + i, factor,
+                                          of_row, at_most, decay, size);
     }
     ft_float_state_set(state);
 }
