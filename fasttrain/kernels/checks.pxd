@@ -17,6 +17,10 @@ cdef cnp.ndarray label_array(object value, str name)
 cdef int label_type(cnp.ndarray labels)
 # Shape; a negative size is not checked.
 cdef int check_shape(cnp.ndarray array, str name, Py_ssize_t size0, Py_ssize_t size1=*) except -1
+# Not a masked array, whose data alone would pass for it.
+cdef int check_unmasked(object array, str name) except -1
+# Aligned and in native byte order.
+cdef int check_behaved(cnp.ndarray array, str name) except -1
 # C-contiguous.
 cdef int check_contiguous(cnp.ndarray array, str name) except -1
 # 2-D with the elements of a row next to each other and rows that do not overlap; returns the row stride in

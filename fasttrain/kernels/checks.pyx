@@ -23,8 +23,7 @@ cdef cnp.ndarray _array(object value, str name, int ndim):
             raise TypeError(
                 f"{name} must be a numpy.ndarray, got {type(value).__name__}; numpy.asarray converts"
             )
-        if isinstance(value, np.ma.MaskedArray):
-            raise TypeError(f"{name} must not be a masked array; use {name}.filled(...) or {name}.data")
+        check_unmasked(value, name)
     cdef cnp.ndarray array = value
     if ndim >= 0 and cnp.PyArray_NDIM(array) != ndim:
         raise ValueError(f"{name} must have {ndim} dimension(s), got shape {_shape(array)}")
@@ -35,7 +34,13 @@ cdef tuple _shape(cnp.ndarray array):
     return (<object> array).shape
 
 
-cdef int _check_behaved(cnp.ndarray array, str name) except -1:
+cdef int check_unmasked(object array, str name) except -1:
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError(f"{name} must not be a masked array; use {name}.filled(...) or {name}.data")
+    return 0
+
+
+cdef int check_behaved(cnp.ndarray array, str name) except -1:
     if not PyArray_ISBEHAVED_RO(array):
         raise ValueError(
             f"{name} must be aligned and in native byte order; "
@@ -52,7 +57,7 @@ cdef cnp.ndarray real_array(object value, str name, int ndim):
             f"{name} must have dtype float32 or float64, got {(<object> array).dtype}; "
             f"{name}.astype(numpy.float64) converts"
         )
-    _check_behaved(array, name)
+    check_behaved(array, name)
     return array
 
 
@@ -67,7 +72,7 @@ cdef cnp.ndarray number_array(object value, str name, int ndim):
             f"{name} must hold real numbers of up to 64 bits, got dtype {(<object> array).dtype}; "
             f"{name}.astype(numpy.float64) converts"
         )
-    _check_behaved(array, name)
+    check_behaved(array, name)
     return array
 
 
@@ -78,7 +83,7 @@ cdef cnp.ndarray int64_array(object value, str name, int ndim):
         raise TypeError(
             f"{name} must have dtype int64, got {dtype}; {name}.astype(numpy.int64) converts"
         )
-    _check_behaved(array, name)
+    check_behaved(array, name)
     return array
 
 
@@ -99,7 +104,7 @@ cdef cnp.ndarray label_array(object value, str name):
             f"{name} must have an integer dtype or bool, got {(<object> array).dtype}; "
             f"{name}.astype(numpy.int64) converts"
         )
-    _check_behaved(array, name)
+    check_behaved(array, name)
     check_contiguous(array, name)
     return array
 

@@ -25,6 +25,8 @@ in plain rows.
 """
 import numpy as np
 
+from fasttrain.kernels.rules import FAMILIES, state_names
+
 cimport numpy as cnp
 from cython.parallel cimport parallel
 from libc.math cimport isfinite
@@ -44,7 +46,13 @@ from fasttrain.kernels.checks cimport (
     row_stride,
 )
 from fasttrain.kernels.linalg cimport depth_blocks, worth_packing
-from fasttrain.kernels.optim cimport adam_scalars, sgd_scalars
+from fasttrain.kernels.rules cimport (
+    Family,
+    Options,
+    Progress,
+    options_of,
+    scalars_of,
+)
 from fasttrain.kernels.runtime cimport (
     ft_crew,
     ft_crew_advance,
@@ -58,15 +66,16 @@ from fasttrain.kernels.runtime cimport (
     threads_for,
 )
 from fasttrain.kernels.table cimport (
+    FT_FIRST_STEP,
     FT_GELU,
     FT_IDENTITY,
     FT_MATH_SIGMOID,
+    FT_MOMENTUM,
     FT_SILU,
-    ft_adam_scalars,
     ft_ops_f32,
     ft_ops_f64,
     ft_packing,
-    ft_sgd_scalars,
+    ft_update_scalars,
 )
 from fasttrain.kernels.vector_math import ACTIVATIONS
 
@@ -83,11 +92,8 @@ ctypedef fused real:
     double
 
 LOSSES = ("half_squared_error", "binary_cross_entropy", "cross_entropy")
-OPTIMIZERS = ("sgd", "adam")
 cdef enum:
     HALF_SQUARED_ERROR, BINARY_CROSS_ENTROPY, CROSS_ENTROPY
-cdef enum:
-    SGD, ADAM
 
 # Multiply-adds of a batch that pay for one more thread: with less, a thread that has lost its core costs more than
 # the others gain.  And those of a piece of rows (about 10 microseconds).
@@ -124,7 +130,7 @@ ctypedef struct program_step:
 
 ctypedef struct session:
     program_step* steps
-    int n_steps, loss, optimizer
+    int n_steps, loss, rule
     bint l2_per_batch, train_biases, failed
     bint by_columns                         # the first step has its own phase
     Py_ssize_t n_rows, batch, n_in, n_out, n_parameters
@@ -134,9 +140,8 @@ ctypedef struct session:
     const char* targets                     # (n_rows, n_out)
     const char* row_weight                  # (n_rows,) or NULL
     const uint32_t* rows                    # the epoch's order, or NULL for the data's own
-    char* moment1
-    char* moment2
-    char* panels                            # of parameters and moments, panel_size elements each, or NULL
+    char* states[3]                         # (n_parameters,) each: what the update rule keeps, or NULL
+    char* panels                            # of parameters and states, panel_size elements each, or NULL
     Py_ssize_t panel_size
     char* arena
     char* pack
@@ -154,11 +159,11 @@ ctypedef struct session:
     # the batch in hand; written by one thread between two phases
     Py_ssize_t start, count, slot, n_row_pieces, n_first_chunks
     double weight_sum, scale, objective, weight_total, decay
-    ft_adam_scalars adam_weights, adam_biases
-    ft_sgd_scalars sgd_weights, sgd_biases
-    double lr, beta1, beta2, eps, momentum, l2
-    bint nesterov
-    int64_t step                            # updates done so far
+    Family family
+    Options options
+    Progress progress                       # updates done so far
+    ft_update_scalars of_weights, of_biases
+    double l2
 
 
 # ---- the kernels of an element type ---------------------------------------------------------------------
@@ -545,22 +550,15 @@ cdef void _rows_piece(const real* parameters, session* s, Py_ssize_t piece) noex
 cdef inline void _update(session* s, real* parameters, const real* gradient, Py_ssize_t place, Py_ssize_t n,
                          bint weights) noexcept nogil:
     """Update n parameters from `place` on with their gradient (n,)."""
-    cdef real* moment1 = <real*> s.moment1
-    cdef real* moment2 = <real*> s.moment2
-    if s.optimizer == ADAM:
-        if real is float:
-            f32().adam_update(n, parameters + place, gradient, moment1 + place, moment2 + place,
-                              &s.adam_weights if weights else &s.adam_biases)
-        else:
-            f64().adam_update(n, parameters + place, gradient, moment1 + place, moment2 + place,
-                              &s.adam_weights if weights else &s.adam_biases)
+    cdef real* states[3]
+    cdef const ft_update_scalars* scalars = &s.of_weights if weights else &s.of_biases
+    cdef int i
+    for i in range(3):
+        states[i] = <real*> s.states[i] + place if s.states[i] != NULL else NULL
+    if real is float:
+        f32().update[s.rule](n, parameters + place, gradient, states, False, scalars)
     else:
-        if real is float:
-            f32().sgd_update(n, parameters + place, gradient, moment1 + place if moment1 != NULL else NULL,
-                             &s.sgd_weights if weights else &s.sgd_biases)
-        else:
-            f64().sgd_update(n, parameters + place, gradient, moment1 + place if moment1 != NULL else NULL,
-                             &s.sgd_weights if weights else &s.sgd_biases)
+        f64().update[s.rule](n, parameters + place, gradient, states, False, scalars)
 
 
 cdef void _update_piece(real* parameters, session* s, int thread, Py_ssize_t position) noexcept nogil:
@@ -650,15 +648,13 @@ cdef void _close_rows(session* s) noexcept nogil:
     s.objective += value
     s.weight_total += s.weight_sum
     s.decay = s.l2 * s.scale if s.l2_per_batch else s.l2
-    s.step += 1
-    if s.optimizer == ADAM:
-        s.adam_weights = adam_scalars(s.step, s.lr, s.beta1, s.beta2, s.eps, s.decay, False, True)
-        s.adam_biases = s.adam_weights
-        s.adam_biases.weight_decay = 0.0
-    else:
-        s.sgd_weights = sgd_scalars(s.lr, s.momentum, 0.0, s.decay, s.nesterov, s.step == 1)
-        s.sgd_biases = s.sgd_weights
-        s.sgd_biases.weight_decay = 0.0
+    if s.l2 > 0.0:
+        s.options.weight_decay = s.decay
+    s.rule = scalars_of(s.family, &s.options, &s.progress, &s.of_weights)
+    if s.rule == FT_MOMENTUM and s.progress.step == 1.0:
+        s.of_weights.flags |= FT_FIRST_STEP
+    s.of_biases = s.of_weights
+    s.of_biases.weight_decay, s.of_biases.step_decay, s.of_biases.decay_factor = 0.0, 0.0, 1.0
 
 
 cdef void _close_update(session* s) noexcept nogil:
@@ -748,16 +744,19 @@ cdef void _reorder(const session* s, real* rows, real* panels, bint back) noexce
 
 
 cdef void _run(real* parameters, session* s, Py_ssize_t n_batches, Py_ssize_t piece_rows, int threads) noexcept nogil:
-    cdef real* own[3]
-    cdef real* used[3]
+    cdef real* own[4]
+    cdef real* used[4]
     cdef int i
-    own[0], own[1], own[2] = parameters, <real*> s.moment1, <real*> s.moment2
+    own[0] = parameters
     for i in range(3):
+        own[i + 1] = <real*> s.states[i]
+    for i in range(4):
         used[i] = own[i]
         if s.panels != NULL and own[i] != NULL:
             used[i] = <real*> s.panels + i * s.panel_size
             _reorder(s, own[i], used[i], False)
-    s.moment1, s.moment2 = <char*> used[1], <char*> used[2]
+    for i in range(3):
+        s.states[i] = <char*> used[i + 1]
     _pack_all(<const real*> used[0], s)
     _open_batch(<const real*> used[0], s, 0, piece_rows, threads)
     if s.by_columns and s.rows != NULL:
@@ -768,7 +767,7 @@ cdef void _run(real* parameters, session* s, Py_ssize_t n_batches, Py_ssize_t pi
     else:
         with parallel(num_threads=threads):
             _member(used[0], s, n_batches, piece_rows, threads)
-    for i in range(3):
+    for i in range(4):
         if used[i] != own[i]:
             _reorder(s, own[i], used[i], True)
 
@@ -827,9 +826,8 @@ cdef int _take_data(Program program, int loss, session* s, cnp.ndarray parameter
     return 0
 
 
-def train_epoch(Program program, parameters, moments, X, y, sample_weight=None, *, str loss,
-                str optimizer, Py_ssize_t batch_size, bint shuffle, uint64_t seed, uint32_t epoch, int64_t step,
-                double learning_rate, double beta1, double beta2, double eps, double momentum, bint nesterov,
+def train_epoch(Program program, parameters, states, X, y, sample_weight=None, *, str loss, str optimizer,
+                dict options, dict progress, Py_ssize_t batch_size, bint shuffle, uint64_t seed, uint32_t epoch,
                 double l2, bint l2_per_batch, bint train_biases, n_threads=None):
     """One pass over the data: shuffle, gather, forward, loss, backward and update for every batch, without the GIL.
 
@@ -838,22 +836,22 @@ def train_epoch(Program program, parameters, moments, X, y, sample_weight=None, 
     program : Program
     parameters : ndarray (n_parameters,)
         Updated in place.
-    moments : tuple of ndarray (n_parameters,)
-        Two for adam; one for sgd with momentum, else none.
+    states : sequence of ndarray (n_parameters,)
+        What the rule keeps, in its order.
+    optimizer, options, progress
+        One of ``rules.FAMILIES``, its ``rules.OPTIONS``, of which weight_decay is set by l2, and what it has counted.
     X, y, sample_weight
         As :meth:`fasttrain.nn.Trainer.run_epoch` says.
-    step : int
-        Updates done before.
 
     Returns
     -------
-    (objective, n_steps, failed)
-        Mean objective over the epoch, the updates done, and whether a batch's loss was not finite: then the
+    (objective, progress, failed)
+        Mean objective over the epoch, what the rule has counted after it, and whether a batch's loss was not finite: then the
         parameters are those before that batch.
     """
     cdef session s
     cdef cnp.ndarray theta = _flat(parameters, "parameters", program.n_parameters, None, True)
-    cdef cnp.ndarray moment
+    cdef cnp.ndarray state
     cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(theta), n_batches, piece_rows
     cdef double row_work
     cdef int threads, i
@@ -861,19 +859,21 @@ def train_epoch(Program program, parameters, moments, X, y, sample_weight=None, 
     memset(&s, 0, sizeof(session))
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-    check_number(learning_rate, "learning_rate", 0.0)
+    s.family = <Family> check_option(optimizer, "optimizer", FAMILIES)
+    options_of(s.family, options, &s.options)
+    s.progress = progress
+    if l2 > 0.0 and s.options.weight_decay > 0.0:
+        raise ValueError("l2 and the optimizer's weight_decay exclude each other")
+    if l2 > 0.0 and s.options.decoupled:
+        raise ValueError("l2 is a penalty; an optimizer of decoupled decay needs its own weight_decay instead")
     _take_data(program, check_option(loss, "loss", LOSSES), &s, theta, X, y, sample_weight)
-    s.optimizer = check_option(optimizer, "optimizer", OPTIMIZERS)
-    for i, value in enumerate(moments):
-        moment = _flat(value, "moments", program.n_parameters, theta, True)
-        if i == 0:
-            s.moment1 = <char*> cnp.PyArray_DATA(moment)
-        else:
-            s.moment2 = <char*> cnp.PyArray_DATA(moment)
-    if len(moments) != (2 if s.optimizer == ADAM else 1 if momentum != 0.0 else 0):
-        raise ValueError(f"moments must hold what {optimizer} keeps, got {len(moments)} arrays")
-    s.lr, s.beta1, s.beta2, s.eps, s.momentum, s.nesterov = learning_rate, beta1, beta2, eps, momentum, nesterov
-    s.l2, s.l2_per_batch, s.train_biases, s.step = l2, l2_per_batch, train_biases, step
+    names = state_names(optimizer, options)
+    if len(states) != len(names):
+        raise ValueError(f"states must hold {', '.join(names) or 'nothing'}, got {len(states)} arrays")
+    for i, value in enumerate(states):
+        state = _flat(value, names[i], program.n_parameters, theta, True)
+        s.states[i] = <char*> cnp.PyArray_DATA(state)
+    s.l2, s.l2_per_batch, s.train_biases = l2, l2_per_batch, train_biases
     if batch_size >= s.n_rows:
         batch_size, shuffle = s.n_rows, False  # one batch: its order is of no matter
     n_batches = (s.n_rows + batch_size - 1) // batch_size
@@ -887,7 +887,7 @@ def train_epoch(Program program, parameters, moments, X, y, sample_weight=None, 
         _lay_out(program, &s, batch_size, itemsize, True, shuffle, in_panels, threads)
         if in_panels and any(s.steps[i].width < s.steps[i].n_out for i in range(s.n_steps)):
             s.panel_size = _row_length(program.n_parameters, itemsize)
-            s.panels = _allocate(3 * s.panel_size * itemsize)
+            s.panels = _allocate((1 + len(states)) * s.panel_size * itemsize)
         s.arena = _allocate(s.arena_size * itemsize)
         s.pack = _allocate(s.pack_size * itemsize)
         s.gradient_by_piece = s.n_update_pieces < threads
@@ -911,7 +911,7 @@ def train_epoch(Program program, parameters, moments, X, y, sample_weight=None, 
                 _run[double](<double*> cnp.PyArray_DATA(theta), &s, n_batches, piece_rows, threads)
     finally:
         _close(&s)
-    return (s.objective / s.weight_total if s.weight_total > 0.0 else 0.0), s.step - step, bool(s.failed)
+    return (s.objective / s.weight_total if s.weight_total > 0.0 else 0.0), s.progress, bool(s.failed)
 
 
 cdef void _predict_piece(const real* parameters, const session* s, real* arena, Py_ssize_t piece, bint decision,

@@ -20,12 +20,31 @@ cdef extern from "simd/table.h" nogil:
 
     const Py_ssize_t FT_TILED
 
-    ctypedef struct ft_sgd_scalars:
-        double lr, momentum, grad_factor, weight_decay
-        int nesterov, first_step
+    enum:
+        FT_SGD, FT_MOMENTUM, FT_ADAM, FT_AMSGRAD, FT_NADAM, FT_RADAM, FT_ADAMAX, FT_ADAGRAD, FT_RMSPROP
+        FT_RMSPROP_MOMENTUM, FT_RMSPROP_CENTERED, FT_RMSPROP_CENTERED_MOMENTUM, FT_ADADELTA, FT_LION
+        FT_SCHEDULE_FREE, FT_AVERAGE, FT_N_RULES
+        FT_MAX_STATES, FT_BLOCK
+        FT_SIGNED_STATE, FT_UNSIGNED_STATE, FT_WHOLE_STATE
+        FT_NATIVE, FT_BFLOAT16, FT_HALF, FT_SIGNED_CODE, FT_UNSIGNED_CODE
+        FT_NESTEROV, FT_FIRST_STEP, FT_FROM_GRAD, FT_RECTIFIED, FT_EPS_INSIDE
 
-    ctypedef struct ft_adam_scalars:
-        double step_size, beta1, beta2, eps, weight_decay, decay_factor
+    ctypedef struct ft_update_scalars:
+        double grad_factor, clip, weight_decay, decay_factor
+        double step_size, grad_step, mean_weight, beta1, beta2, eps, momentum, step_decay
+        double state_decay[3]
+        uint64_t key
+        int flags
+
+    ctypedef struct ft_update_target:
+        void* param
+        void* copy
+        const uint8_t* mask
+        void* state[3]
+        float* unit[3]
+        uint64_t key
+        int param_format, grad_format
+        int state_format[3]
 
     ctypedef struct ft_lamb_scalars:
         double grad_factor, beta1, beta2, mean_factor, eps, weight_decay
@@ -107,10 +126,10 @@ cdef extern from "simd/table.h" nogil:
                                          Py_ssize_t grad_row_stride, double* value) noexcept nogil
         void (*softmax)(Py_ssize_t n_rows, Py_ssize_t n_classes, const float* x, Py_ssize_t x_row_stride,
                         float* y, Py_ssize_t y_row_stride) noexcept nogil
-        void (*sgd_update)(Py_ssize_t n, float* param, const float* grad, float* momentum_buffer,
-                           const ft_sgd_scalars* scalars) noexcept nogil
-        void (*adam_update)(Py_ssize_t n, float* param, const float* grad, float* exp_avg, float* exp_avg_sq,
-                            const ft_adam_scalars* scalars) noexcept nogil
+        void (*update[16])(Py_ssize_t n, float* param, const float* grad, float** state, int fetch,
+                           const ft_update_scalars* scalars) noexcept nogil
+        void (*update_general[16])(Py_ssize_t start, Py_ssize_t n, const ft_update_target* target,
+                                   const void* grad, const ft_update_scalars* scalars) noexcept nogil
         double (*sum_squares)(Py_ssize_t n, const float* x) noexcept nogil
         Py_ssize_t (*rank_histogram)(Py_ssize_t n, const float* scores, int weight_is_double,
                                      const void* sample_weight, int allow_infinity, int prefix_bits,
@@ -230,10 +249,10 @@ cdef extern from "simd/table.h" nogil:
                                          Py_ssize_t grad_row_stride, double* value) noexcept nogil
         void (*softmax)(Py_ssize_t n_rows, Py_ssize_t n_classes, const double* x, Py_ssize_t x_row_stride,
                         double* y, Py_ssize_t y_row_stride) noexcept nogil
-        void (*sgd_update)(Py_ssize_t n, double* param, const double* grad, double* momentum_buffer,
-                           const ft_sgd_scalars* scalars) noexcept nogil
-        void (*adam_update)(Py_ssize_t n, double* param, const double* grad, double* exp_avg,
-                            double* exp_avg_sq, const ft_adam_scalars* scalars) noexcept nogil
+        void (*update[16])(Py_ssize_t n, double* param, const double* grad, double** state, int fetch,
+                           const ft_update_scalars* scalars) noexcept nogil
+        void (*update_general[16])(Py_ssize_t start, Py_ssize_t n, const ft_update_target* target,
+                                   const void* grad, const ft_update_scalars* scalars) noexcept nogil
         double (*sum_squares)(Py_ssize_t n, const double* x) noexcept nogil
         Py_ssize_t (*rank_histogram)(Py_ssize_t n, const double* scores, int weight_is_double,
                                      const void* sample_weight, int allow_infinity, int prefix_bits,
@@ -305,6 +324,8 @@ cdef extern from "simd/table.h" nogil:
                                         int64_t first_label, Py_ssize_t n_classes, int weight_is_double,
                                         const void* sample_weight,
                                         double* sums, double* scratch) noexcept nogil
+        void (*to_bfloat16)(Py_ssize_t n, const float* x, uint16_t* y) noexcept nogil
+        double (*sum_squares_16)(int format, Py_ssize_t n, const uint16_t* x) noexcept nogil
         void (*box_overlaps)(Py_ssize_t n, const double* box, const double* boxes, Py_ssize_t stride,
                              const double* crowd, double* out) noexcept nogil
         Py_ssize_t (*binary_probability_loss)(Py_ssize_t n, int squared, int label_type, const void* y_true,

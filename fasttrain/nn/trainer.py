@@ -2,13 +2,30 @@
 
 import math
 import operator
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from fasttrain import optim
 from fasttrain.kernels import network as engine
 from fasttrain.nn.network import Network
+from fasttrain.optim import Optimizer
+
+# The rules that may be named.
+RULES: dict[str, Any] = {
+    "sgd": optim.SGD,
+    "adam": optim.Adam,
+    "adamw": optim.AdamW,
+    "nadam": optim.NAdam,
+    "radam": optim.RAdam,
+    "adamax": optim.Adamax,
+    "adagrad": optim.Adagrad,
+    "rmsprop": optim.RMSprop,
+    "adadelta": optim.Adadelta,
+    "lion": optim.Lion,
+    "schedule_free_adamw": optim.ScheduleFreeAdamW,
+}
 
 
 class Trainer:
@@ -22,17 +39,15 @@ class Trainer:
     ----------
     network : Network
         Its parameters are updated in place.
-    optimizer : {'adam', 'sgd'}
-        Formulas of :class:`fasttrain.optim.Adam` and :class:`fasttrain.optim.SGD`.
-    learning_rate : float
-        May be changed between epochs.
+    optimizer : str or fasttrain.optim.Optimizer
+        The name of a rule of :mod:`fasttrain.optim` in small letters, such as 'adam', 'sgd' or 'rmsprop', or an optimizer
+        made over ``network.parameters``, or over its ``weights`` and ``biases``.  The elementwise rules with state of
+        the parameters' dtype are part of the engine's pass; others take their steps between its batches.
+    learning_rate : float, optional
+        None is the rule's default.  May be changed between epochs.
     batch_size : int
         Rows of a batch; the last one of an epoch may have fewer.  At least the number of rows: full-batch
         gradient descent.  1: stochastic gradient descent.
-    betas, eps : (float, float), float
-        Of adam.
-    momentum, nesterov : float, bool
-        Of sgd.
     l2, l2_per_batch : float, bool
         The penalty.
     train_biases : bool
@@ -43,6 +58,8 @@ class Trainer:
         Of the orders; from 0 to 2^64 - 1.
     n_threads : int, optional
         See :func:`fasttrain.set_num_threads`; results have the same bits for any number.
+    **options
+        Of the rule, if it is given by name: ``betas``, ``momentum`` and so on.  A weight_decay is of the weights alone.
 
     Examples
     --------
@@ -61,39 +78,35 @@ class Trainer:
         self,
         network: Network,
         *,
-        optimizer: str = "adam",
-        learning_rate: float = 1e-3,
+        optimizer: str | Optimizer = "adam",
+        learning_rate: float | None = None,
         batch_size: int = 200,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        momentum: float = 0.9,
-        nesterov: bool = True,
         l2: float = 0.0,
         l2_per_batch: bool = True,
         train_biases: bool = True,
         shuffle: bool = True,
         seed: int = 0,
         n_threads: int | None = None,
+        **options: Any,
     ) -> None:
-        if optimizer not in engine.OPTIMIZERS:
-            raise ValueError(f"optimizer must be one of {', '.join(engine.OPTIMIZERS)}, got {optimizer!r}")
         if operator.index(batch_size) < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        for name, value in (("learning_rate", learning_rate), ("eps", eps), ("momentum", momentum), ("l2", l2)):
-            if not (math.isfinite(value) and value >= 0.0):
-                raise ValueError(f"{name} must be finite and not negative, got {value!r}")
-        if not all(0.0 <= beta < 1.0 for beta in betas):
-            raise ValueError(f"betas must lie in [0, 1), got {betas!r}")
+        if not (math.isfinite(l2) and l2 >= 0.0):
+            raise ValueError(f"l2 must be finite and not negative, got {l2!r}")
         if not 0 <= operator.index(seed) < 2**64:
             raise ValueError(f"seed must lie in [0, 2^64), got {seed}")
+        if isinstance(optimizer, Optimizer):
+            if options:
+                raise ValueError(f"options belong to an optimizer given by name, got {', '.join(options)}")
+        elif optimizer not in RULES:
+            raise ValueError(f"optimizer must be one of {', '.join(RULES)}, got {optimizer!r}")
+        else:
+            optimizer = RULES[optimizer](network.parameters, n_threads=n_threads, **options)
+        if learning_rate is not None:
+            optimizer.set_options(lr=learning_rate)
         self.network = network
         self.optimizer = optimizer
-        self.learning_rate = learning_rate
         self.batch_size = operator.index(batch_size)
-        self.betas = betas
-        self.eps = eps
-        self.momentum = momentum
-        self.nesterov = nesterov and momentum > 0.0
         self.l2 = l2
         self.l2_per_batch = l2_per_batch
         self.train_biases = train_biases
@@ -101,9 +114,20 @@ class Trainer:
         self.seed = operator.index(seed)
         self.n_threads = n_threads
         self.epoch = 0
-        self.step = 0
-        n_moments = 2 if optimizer == "adam" else 1 if momentum > 0.0 else 0
-        self.moments = tuple(np.zeros_like(network.parameters) for _ in range(n_moments))
+
+    @property
+    def learning_rate(self) -> float:
+        """The optimizer's."""
+        return float(self.optimizer.lr)
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self.optimizer.lr = value
+
+    @property
+    def step(self) -> int:
+        """Updates done so far."""
+        return self.optimizer.n_steps
 
     def run_epoch(self, X: NDArray[Any], y: NDArray[Any], sample_weight: NDArray[Any] | None = None) -> float:
         """Train on all rows once.
@@ -128,32 +152,29 @@ class Trainer:
             If an array does not fit; nothing is changed then.  ValueError also if a batch's loss is not
             finite: the message names epoch and step, and the parameters are those before that step.
         """
-        objective, n_steps, failed = engine.train_epoch(
+        optimizer = self.optimizer
+        states, options, progress = optimizer.flat_state(self.network.parameters)
+        objective, progress, failed = engine.train_epoch(
             self.network.program,
             self.network.parameters,
-            self.moments,
+            states,
             X,
             y,
             sample_weight,
             loss=self.network.loss,
-            optimizer=self.optimizer,
+            optimizer=optimizer.family,
+            options=options,
+            progress=progress,
             batch_size=self.batch_size,
             shuffle=self.shuffle,
             seed=self.seed,
             epoch=self.epoch,
-            step=self.step,
-            learning_rate=self.learning_rate,
-            beta1=self.betas[0],
-            beta2=self.betas[1],
-            eps=self.eps,
-            momentum=self.momentum,
-            nesterov=self.nesterov,
             l2=self.l2,
             l2_per_batch=self.l2_per_batch,
             train_biases=self.train_biases,
             n_threads=self.n_threads,
         )
-        self.step += n_steps
+        optimizer.advance_to(progress)
         if failed:
             raise ValueError(
                 f"the loss is not finite in epoch {self.epoch + 1}, step {self.step + 1}; the parameters are those "
@@ -163,30 +184,11 @@ class Trainer:
         return float(objective)
 
     def state_dict(self) -> dict[str, Any]:
-        """Epoch, step and the optimizer's moments, copied; the parameters are the network's."""
-        return {
-            "optimizer": self.optimizer,
-            "learning_rate": self.learning_rate,
-            "epoch": self.epoch,
-            "step": self.step,
-            "moments": [moment.copy() for moment in self.moments],
-        }
+        """The optimizer's state and the epoch, copied; the parameters are the network's."""
+        return {**self.optimizer.state_dict(), "epoch": self.epoch}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over a state; a training resumed so goes on bit for bit.  Checks everything first."""
-        if state["optimizer"] != self.optimizer or len(state["moments"]) != len(self.moments):
-            raise ValueError(
-                f"state must come from optimizer {self.optimizer!r} with {len(self.moments)} moments, got "
-                f"{state['optimizer']!r} with {len(state['moments'])}"
-            )
-        for moment, value in zip(self.moments, state["moments"], strict=True):
-            if value.shape != moment.shape or value.dtype != moment.dtype:
-                raise ValueError(
-                    f"moments must have shape {moment.shape} and dtype {moment.dtype}, "
-                    f"got {value.shape} and {value.dtype}"
-                )
-        epoch, step = operator.index(state["epoch"]), operator.index(state["step"])
-        learning_rate = float(state["learning_rate"])
-        for moment, value in zip(self.moments, state["moments"], strict=True):
-            moment[...] = value
-        self.epoch, self.step, self.learning_rate = epoch, step, learning_rate
+        epoch = operator.index(state["epoch"])
+        self.optimizer.load_state_dict({name: value for name, value in state.items() if name != "epoch"})
+        self.epoch = epoch

@@ -1,5 +1,27 @@
-"""How to minimise: update rules that change the caller's arrays in place."""
-from fasttrain.optim.adam import Adam
+"""How to minimise: update rules that change the caller's arrays in place, and learning-rate schedules."""
+from fasttrain.optim._base import Optimizer
+from fasttrain.optim.adam import Adam, AdamW
+from fasttrain.optim.adam_kin import Adamax, NAdam, RAdam
+from fasttrain.optim.adaptive import Adadelta, Adagrad, RMSprop
+from fasttrain.optim.lion import Lion
+from fasttrain.optim.schedule_free import ScheduleFreeAdamW
+from fasttrain.optim.schedules import (
+    Constant,
+    CosineAnnealingLR,
+    CosineAnnealingWarmRestarts,
+    ExponentialLR,
+    LinearWarmup,
+    MultiStepLR,
+    OneCycleLR,
+    PolynomialLR,
+    ReduceLROnPlateau,
+    SequentialLR,
+    StepLR,
+)
 from fasttrain.optim.sgd import SGD
 
-__all__ = ["SGD", "Adam"]
+__all__ = [
+    "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Constant", "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts", "ExponentialLR", "LinearWarmup", "Lion", "MultiStepLR", "NAdam", "OneCycleLR",
+    "Optimizer", "PolynomialLR", "RAdam", "RMSprop", "ReduceLROnPlateau", "ScheduleFreeAdamW", "SequentialLR", "StepLR",
+]

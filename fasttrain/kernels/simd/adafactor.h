@@ -17,14 +17,6 @@ FT_INLINE double ft_lerp(double start, double end, double weight) {
 
 #endif
 
-/* Fetches a run that is needed soon: hardware fetches a stream too, but stops at every page, where the row of a tile
-   of a wide matrix may end.  Never faults, past the end of x neither. */
-FT_INLINE void SUFFIX(ft_fetch_run)(const REAL *x) {
-    __builtin_prefetch(x);
-    if (FT_SQUARE_RUN * sizeof(REAL) > 64)
-        __builtin_prefetch((const char *)x + 64);
-}
-
 FT_INLINE void SUFFIX(ft_multiply_run)(VEC run[FT_RUN_VECTORS], VEC factor) {
     FT_UNROLL
     for (int j = 0; j < FT_RUN_VECTORS; j++)
@@ -38,6 +30,7 @@ FT_INLINE void SUFFIX(ft_adafactor_run)(const int rows, ptrdiff_t count, const R
     FT_UNROLL
     for (int r = 0; r < rows; r++) {
         VEC g[FT_RUN_VECTORS];
+        /* the next rows: the row of a tile of a wide matrix ends with a page */
         SUFFIX(ft_fetch_run)(grad + (r + rows) * row_stride);
         SUFFIX(ft_load_run)(grad + r * row_stride, count, g);
         SUFFIX(ft_multiply_run)(g, factor);

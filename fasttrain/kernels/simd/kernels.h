@@ -5,6 +5,7 @@
 #include "linear.h"
 #include "loss.h"
 #include "optim.h"
+#include "update.h"
 #include "squares.h"
 #include "lamb.h"
 #include "adafactor.h"

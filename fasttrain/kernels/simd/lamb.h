@@ -6,6 +6,9 @@
  * level.
  */
 
+/* Half a kilobyte. */
+#define FT_LAMB_AHEAD (512 / (ptrdiff_t)sizeof(REAL))
+
 typedef struct {
     VEC grad_factor, mean_weight, beta2, one_minus_beta2, mean_factor, eps, weight_decay;
 } SUFFIX(ft_lamb_vectors);
@@ -67,10 +70,10 @@ FT_INLINE void SUFFIX(ft_lamb_moments_walk)(ptrdiff_t n, const REAL *param, cons
     ft_square_sums param_sums = {0}, update_sums = {0};
     ptrdiff_t i = 0;
     for (; i + FT_SQUARE_RUN <= n; i += FT_SQUARE_RUN) {
-        FT_FETCH_AHEAD(param + i);
-        FT_FETCH_AHEAD(grad + i);
-        FT_FETCH_AHEAD(exp_avg + i);
-        FT_FETCH_AHEAD(exp_avg_sq + i);
+        SUFFIX(ft_fetch_run)(param + i + FT_LAMB_AHEAD);
+        SUFFIX(ft_fetch_run)(grad + i + FT_LAMB_AHEAD);
+        SUFFIX(ft_fetch_run)(exp_avg + i + FT_LAMB_AHEAD);
+        SUFFIX(ft_fetch_run)(exp_avg_sq + i + FT_LAMB_AHEAD);
         SUFFIX(ft_lamb_moments_run)(FT_SQUARE_RUN, param + i, grad + i, exp_avg + i, exp_avg_sq + i, &s, decays,
                                     from_grad, &param_sums, &update_sums);
     }
@@ -116,9 +119,9 @@ FT_INLINE void SUFFIX(ft_lamb_step_walk)(ptrdiff_t n, REAL *param, const REAL *e
     const VEC size = BROADCAST((REAL)step_size);
     ptrdiff_t i = 0;
     for (; i + FT_SQUARE_RUN <= n; i += FT_SQUARE_RUN) {
-        FT_FETCH_AHEAD(param + i);
-        FT_FETCH_AHEAD(exp_avg + i);
-        FT_FETCH_AHEAD(exp_avg_sq + i);
+        SUFFIX(ft_fetch_run)(param + i + FT_LAMB_AHEAD);
+        SUFFIX(ft_fetch_run)(exp_avg + i + FT_LAMB_AHEAD);
+        SUFFIX(ft_fetch_run)(exp_avg_sq + i + FT_LAMB_AHEAD);
         SUFFIX(ft_lamb_step_run)(FT_SQUARE_RUN, param + i, exp_avg + i, exp_avg_sq + i, &s, size, decays);
     }
     if (i < n)

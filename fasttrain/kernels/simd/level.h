@@ -24,6 +24,14 @@
 #include "ranking.h"
 #include "real_end.h"
 
+/* every update rule of a type, in the order of their numbers */
+#define FT_RULES(S, way)                                                                                 \
+    {ft_sgd_##way##_##S, ft_momentum_##way##_##S, ft_adam_##way##_##S, ft_amsgrad_##way##_##S,           \
+     ft_nadam_##way##_##S, ft_radam_##way##_##S, ft_adamax_##way##_##S, ft_adagrad_##way##_##S,          \
+     ft_rmsprop_##way##_##S, ft_rmsprop_momentum_##way##_##S, ft_rmsprop_centered_##way##_##S,           \
+     ft_rmsprop_centered_momentum_##way##_##S, ft_adadelta_##way##_##S, ft_lion_##way##_##S,             \
+     ft_schedule_free_##way##_##S, ft_average_##way##_##S}
+
 #define FT_OPS(S)                                                                                       \
     {                                                                                                    \
         .tile_rows = FT_TILE_ROWS, .tile_columns = FT_TILE_VECTORS * FT_LANES_##S,                       \
@@ -40,7 +48,7 @@
         .squared_error = ft_squared_error_##S, .bce_logits = ft_bce_logits_##S,                          \
         .bce_probabilities = ft_bce_probabilities_##S, .cross_entropy = ft_cross_entropy_##S,            \
         .cross_entropy_soft = ft_cross_entropy_soft_##S, .softmax = ft_softmax_##S,                      \
-        .sgd_update = ft_sgd_update_##S, .adam_update = ft_adam_update_##S,        \
+        .update = FT_RULES(S, update), .update_general = FT_RULES(S, general),                           \
         .sum_squares = ft_sum_squares_##S,                              \
         .rank_histogram = ft_rank_histogram_##S, .rank_scatter = ft_rank_scatter_##S,                    \
         .rank_sort = ft_rank_sort_##S, .rank_finish = ft_rank_finish_##S,                                \
@@ -61,6 +69,8 @@ static const ft_table ft_this_level = {
     .f64 = FT_OPS(f64),
     .confusion_counts = ft_confusion_counts,
     .confusion_weights = ft_confusion_weights,
+    .to_bfloat16 = ft_to_bfloat16_array,
+    .sum_squares_16 = ft_sum_squares_16,
     .box_overlaps = ft_box_overlaps,
     .binary_probability_loss = ft_binary_probability_loss,
     .class_probability_loss = ft_class_probability_loss,

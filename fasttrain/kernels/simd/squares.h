@@ -5,6 +5,8 @@
  * FT_SQUARE_LANES, its two squares of that lane added to each other first, whatever the width of the level's
  * vectors: the same bits come out at every level.
  */
+#include "flush.h"
+
 #ifndef FT_SQUARES_ONCE
 #define FT_SQUARES_ONCE
 
@@ -35,6 +37,14 @@ FT_INLINE void ft_squares_add(ft_square_sums *sums, const f64v squares[2 * FT_SQ
 #endif
 
 #define FT_RUN_VECTORS (FT_SQUARE_RUN / LANES)
+
+/* Fetches a run that is needed soon: hardware fetches a stream too, but stops at every page and restarts slowly where
+   there are several.  Never faults, past the end of x neither. */
+FT_INLINE void SUFFIX(ft_fetch_run)(const REAL *x) {
+    __builtin_prefetch(x);
+    if (FT_SQUARE_RUN * sizeof(REAL) > 64)
+        __builtin_prefetch((const char *)x + 64);
+}
 
 /* The first `count` elements of a run, or all of it from FT_SQUARE_RUN on; zeros beyond. */
 FT_INLINE void SUFFIX(ft_load_run)(const REAL *x, ptrdiff_t count, VEC run[FT_RUN_VECTORS]) {

@@ -30,21 +30,69 @@ enum {
 /* The column stride of a matrix that pack_tiles has written. */
 #define FT_TILED PTRDIFF_MIN
 
-/* Scalars of one optimizer step: computed once, in double, by the caller. */
-typedef struct {
-    double lr, momentum;
-    double grad_factor;       /* 1 - dampening; 1 at the first step */
-    double weight_decay;      /* added to the gradient */
-    int nesterov, first_step; /* first step: the buffer starts as the gradient */
-} ft_sgd_scalars;
+/* Update rules of the optimizers, in the order of their tables; rmsprop's variants are those of its state. */
+enum {
+    FT_SGD = 0,
+    FT_MOMENTUM,
+    FT_ADAM,
+    FT_AMSGRAD,
+    FT_NADAM,
+    FT_RADAM,
+    FT_ADAMAX,
+    FT_ADAGRAD,
+    FT_RMSPROP,
+    FT_RMSPROP_MOMENTUM,
+    FT_RMSPROP_CENTERED,
+    FT_RMSPROP_CENTERED_MOMENTUM,
+    FT_ADADELTA,
+    FT_LION,
+    FT_SCHEDULE_FREE,
+    FT_AVERAGE,
+    FT_N_RULES
+};
 
+/* Arrays of state of a rule at most, and elements of a block of 8-bit state, which has one unit. */
+enum { FT_MAX_STATES = 3, FT_BLOCK = 256 };
+
+/* What an array of state holds: values of both signs, values that are never negative, or a parameter's own values,
+   which are never stored in fewer bits. */
+enum { FT_SIGNED_STATE = 0, FT_UNSIGNED_STATE, FT_WHOLE_STATE };
+
+/* How elements are stored: as the rule's floating-point type, or, in float32 rules, narrower. */
+enum { FT_NATIVE = 0, FT_BFLOAT16, FT_HALF, FT_SIGNED_CODE, FT_UNSIGNED_CODE };
+
+/* Options of a rule, as flags. */
+enum {
+    FT_NESTEROV = 1,  /* momentum */
+    FT_FIRST_STEP = 2, /* momentum: the buffer starts as the gradient */
+    FT_FROM_GRAD = 4, /* a mean moves from the gradient, mean_weight of the way to the old mean, not from the mean */
+    FT_RECTIFIED = 8, /* radam: divided by the root */
+    FT_EPS_INSIDE = 16 /* rmsprop: eps is added below the root */
+};
+
+/* Scalars of one optimizer step: computed once, in double, by the caller.  A rule reads those that its formula in
+   optim.h names; the first four come before every rule. */
 typedef struct {
-    double step_size;       /* lr sqrt(1 - beta2^t) / (1 - beta1^t), or lr without bias correction */
-    double beta1, beta2;
-    double eps;             /* added to the uncorrected root: eps sqrt(1 - beta2^t), or eps */
-    double weight_decay;    /* L2: added to the gradient; 0 for none */
-    double decay_factor;    /* decoupled: theta *= decay_factor first, 1 - lr * decay; 1 for none */
-} ft_adam_scalars;
+    double grad_factor;  /* the gradient is multiplied by it first */
+    double clip;         /* then held within +-clip; infinity: not.  Only in general updates. */
+    double weight_decay; /* L2: weight_decay * param is added to the gradient; 0 for none */
+    double decay_factor; /* decoupled: param *= decay_factor first; 1 for none */
+    double step_size, grad_step, mean_weight, beta1, beta2, eps, momentum, step_decay;
+    double state_decay[3]; /* what the rule multiplies each state by in a step: for units of 8-bit state */
+    uint64_t key;          /* of the random bits of stochastic rounding: of the step */
+    int flags;
+} ft_update_scalars;
+
+/* Memory of a general update. */
+typedef struct {
+    void *param;
+    void *copy;          /* bfloat16, rounded to nearest, of param; or NULL */
+    const uint8_t *mask; /* elements where it is 0 keep their parameter and their state; or NULL */
+    void *state[3];
+    float *unit[3]; /* of each block of 8-bit state, else NULL */
+    uint64_t key;   /* of the random bits: of the target */
+    int param_format, grad_format, state_format[3];
+} ft_update_target;
 
 typedef struct {
     double grad_factor;     /* multiplied into the gradient; negative to maximize */
@@ -161,11 +209,13 @@ typedef struct {
         /* y = softmax of each row of x; y may be x */                                                   \
         void (*softmax)(ptrdiff_t n_rows, ptrdiff_t n_classes, const T *x, ptrdiff_t x_row_stride, T *y, \
                         ptrdiff_t y_row_stride);                                                         \
-        /* ---- optim.h: (n,) each; same bits at every level; subnormals are flushed ---- */             \
-        void (*sgd_update)(ptrdiff_t n, T *param, const T *grad, T *momentum_buffer /* or NULL */,       \
-                           const ft_sgd_scalars *scalars);                                               \
-        void (*adam_update)(ptrdiff_t n, T *param, const T *grad, T *exp_avg, T *exp_avg_sq,             \
-                            const ft_adam_scalars *scalars);                                             \
+        /* ---- update.h: one step of a rule of optim.h on (n,) each; same bits at every level; subnormals  \
+           are flushed.  fetch: the arrays are in memory, not in cache. ---- */                          \
+        void (*update[FT_N_RULES])(ptrdiff_t n, T *param, const T *grad, T **state, int fetch,           \
+                                   const ft_update_scalars *scalars);                                    \
+        /* elements start .. start + n - 1 of the target, start a multiple of FT_BLOCK */                \
+        void (*update_general[FT_N_RULES])(ptrdiff_t start, ptrdiff_t n, const ft_update_target *target, \
+                                           const void *grad, const ft_update_scalars *scalars);          \
         /* ---- network.h ---- */                                                                        \
         double (*sum_squares)(ptrdiff_t n, const T *x);                                                  \
         /* ---- ranking.h: keys are the bits of scores, in descending order of the scores; a bucket      \
@@ -331,6 +381,11 @@ typedef struct {
                                    const void *y_pred, int64_t first_label, ptrdiff_t n_classes,
                                    int weight_is_double, const void *sample_weight, double *sums,
                                    double *scratch);
+    /* ---- formats.h ---- */
+    /* y (n,) = x (n,), rounded to the nearest */
+    void (*to_bfloat16)(ptrdiff_t n, const float *x, uint16_t *y);
+    /* the sum of squares of (n,) numbers of 16 bits, FT_BFLOAT16 or FT_HALF */
+    double (*sum_squares_16)(int format, ptrdiff_t n, const uint16_t *x);
     /* ---- detection.h: out (n,) = intersection over union of a box with each of boxes, 0 where they do not meet;
        where crowd is not 0, over the area of the box.  box (5,) and the columns of boxes (5, n), which are `stride`
        apart: left, top, right, bottom, area.  crowd (n,) or NULL. ---- */

@@ -166,6 +166,7 @@ FT_INLINE f32v ft_min_f32(f32v a, f32v b) { return (f32v)_mm512_min_ps((__m512)a
 FT_INLINE f64v ft_min_f64(f64v a, f64v b) { return (f64v)_mm512_min_pd((__m512d)a, (__m512d)b); }
 FT_INLINE f32v ft_max_f32(f32v a, f32v b) { return (f32v)_mm512_max_ps((__m512)a, (__m512)b); }
 FT_INLINE f64v ft_max_f64(f64v a, f64v b) { return (f64v)_mm512_max_pd((__m512d)a, (__m512d)b); }
+FT_INLINE i32v ft_max_i32(i32v a, i32v b) { return (i32v)_mm512_max_epi32((__m512i)a, (__m512i)b); }
 #elif FT_VECTOR_BYTES == 32
 FT_INLINE f32v ft_select_f32(i32v mask, f32v yes, f32v no) {
     return (f32v)_mm256_blendv_ps((__m256)no, (__m256)yes, (__m256)mask);
@@ -177,6 +178,7 @@ FT_INLINE f32v ft_min_f32(f32v a, f32v b) { return (f32v)_mm256_min_ps((__m256)a
 FT_INLINE f64v ft_min_f64(f64v a, f64v b) { return (f64v)_mm256_min_pd((__m256d)a, (__m256d)b); }
 FT_INLINE f32v ft_max_f32(f32v a, f32v b) { return (f32v)_mm256_max_ps((__m256)a, (__m256)b); }
 FT_INLINE f64v ft_max_f64(f64v a, f64v b) { return (f64v)_mm256_max_pd((__m256d)a, (__m256d)b); }
+FT_INLINE i32v ft_max_i32(i32v a, i32v b) { return (i32v)_mm256_max_epi32((__m256i)a, (__m256i)b); }
 #elif defined(__x86_64__)
 FT_INLINE f32v ft_select_f32(i32v mask, f32v yes, f32v no) {
     return (f32v)_mm_blendv_ps((__m128)no, (__m128)yes, (__m128)mask);
@@ -188,11 +190,13 @@ FT_INLINE f32v ft_min_f32(f32v a, f32v b) { return (f32v)_mm_min_ps((__m128)a, (
 FT_INLINE f64v ft_min_f64(f64v a, f64v b) { return (f64v)_mm_min_pd((__m128d)a, (__m128d)b); }
 FT_INLINE f32v ft_max_f32(f32v a, f32v b) { return (f32v)_mm_max_ps((__m128)a, (__m128)b); }
 FT_INLINE f64v ft_max_f64(f64v a, f64v b) { return (f64v)_mm_max_pd((__m128d)a, (__m128d)b); }
+FT_INLINE i32v ft_max_i32(i32v a, i32v b) { return (i32v)_mm_max_epi32((__m128i)a, (__m128i)b); }
 #else
 FT_INLINE f32v ft_min_f32(f32v a, f32v b) { return ft_select_f32(a < b, a, b); }
 FT_INLINE f64v ft_min_f64(f64v a, f64v b) { return ft_select_f64(a < b, a, b); }
 FT_INLINE f32v ft_max_f32(f32v a, f32v b) { return ft_select_f32(a > b, a, b); }
 FT_INLINE f64v ft_max_f64(f64v a, f64v b) { return ft_select_f64(a > b, a, b); }
+FT_INLINE i32v ft_max_i32(i32v a, i32v b) { return (i32v)ft_select_f32(a > b, (f32v)a, (f32v)b); }
 #endif
 
 /* One body for float and double; both families of names are made here. */

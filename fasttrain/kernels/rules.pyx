@@ -1,0 +1,317 @@
+"""Options of the update rules, and the scalars of a step.
+
+A family is what users call an optimizer; the rules of the level's table are its variants by the state that they
+keep.  Everything that does not depend on the element is computed here, once a step, in double: bias corrections,
+schedules inside a rule, and their place in the formulas of simd/optim.h.
+"""
+import operator
+
+import numpy as np
+
+from libc.math cimport INFINITY, expm1, log, pow, sqrt
+
+from fasttrain.kernels.checks cimport check_number, check_option
+from fasttrain.kernels.table cimport (
+    FT_ADADELTA,
+    FT_ADAGRAD,
+    FT_ADAM,
+    FT_ADAMAX,
+    FT_AMSGRAD,
+    FT_AVERAGE,
+    FT_EPS_INSIDE,
+    FT_FROM_GRAD,
+    FT_LION,
+    FT_MOMENTUM,
+    FT_NADAM,
+    FT_NESTEROV,
+    FT_RADAM,
+    FT_RECTIFIED,
+    FT_RMSPROP,
+    FT_RMSPROP_CENTERED,
+    FT_RMSPROP_CENTERED_MOMENTUM,
+    FT_RMSPROP_MOMENTUM,
+    FT_SCHEDULE_FREE,
+    FT_SGD,
+    FT_SIGNED_STATE,
+    FT_UNSIGNED_STATE,
+    FT_WHOLE_STATE,
+)
+
+# By name, in the order of Family.
+FAMILIES = (
+    "SGD", "Adam", "NAdam", "RAdam", "Adamax", "Adagrad", "RMSprop", "Adadelta", "Lion", "ScheduleFreeAdamW", "average",
+)
+# The options of each that a step reads.
+OPTIONS = {
+    "SGD": ("lr", "momentum", "dampening", "weight_decay", "nesterov", "maximize"),
+    "Adam": ("lr", "betas", "eps", "weight_decay", "amsgrad", "decoupled_weight_decay", "initial_lr",
+             "bias_correction", "eps_mode", "maximize"),
+    "NAdam": ("lr", "betas", "eps", "weight_decay", "momentum_decay", "decoupled_weight_decay", "maximize"),
+    "RAdam": ("lr", "betas", "eps", "weight_decay", "decoupled_weight_decay", "maximize"),
+    "Adamax": ("lr", "betas", "eps", "weight_decay", "maximize"),
+    "Adagrad": ("lr", "lr_decay", "weight_decay", "eps", "maximize"),
+    "RMSprop": ("lr", "alpha", "eps", "weight_decay", "momentum", "centered", "eps_mode", "maximize"),
+    "Adadelta": ("lr", "rho", "eps", "weight_decay", "maximize"),
+    "Lion": ("lr", "betas", "weight_decay", "maximize"),
+    "ScheduleFreeAdamW": ("lr", "betas", "eps", "weight_decay", "warmup_steps", "r", "weight_lr_power", "maximize"),
+    "average": ("decay",),
+}
+# What a family counts beside its steps.
+COUNTED = {"NAdam": ("mu_product",), "ScheduleFreeAdamW": ("weight_sum", "lr_max")}
+EPS_MODES = ("corrected", "uncorrected")
+RMSPROP_EPS_MODES = ("outside", "inside")
+
+
+_MOMENTS = (("exp_avg", FT_SIGNED_STATE), ("exp_avg_sq", FT_UNSIGNED_STATE))
+# The arrays of state of each rule of the table, in its order.
+STATES = (
+    (),
+    (("momentum_buffer", FT_SIGNED_STATE),),
+    _MOMENTS,
+    (*_MOMENTS, ("max_exp_avg_sq", FT_UNSIGNED_STATE)),
+    _MOMENTS,
+    _MOMENTS,
+    (("exp_avg", FT_SIGNED_STATE), ("exp_inf", FT_UNSIGNED_STATE)),
+    (("sum", FT_UNSIGNED_STATE),),
+    (("square_avg", FT_UNSIGNED_STATE),),
+    (("square_avg", FT_UNSIGNED_STATE), ("momentum_buffer", FT_SIGNED_STATE)),
+    (("square_avg", FT_UNSIGNED_STATE), ("grad_avg", FT_SIGNED_STATE)),
+    (("square_avg", FT_UNSIGNED_STATE), ("grad_avg", FT_SIGNED_STATE), ("momentum_buffer", FT_SIGNED_STATE)),
+    (("square_avg", FT_UNSIGNED_STATE), ("acc_delta", FT_UNSIGNED_STATE)),
+    (("exp_avg", FT_SIGNED_STATE),),
+    (("z", FT_WHOLE_STATE), ("exp_avg_sq", FT_UNSIGNED_STATE)),
+    (),
+)
+
+
+# ---- checks ------------------------------------------------------------------------------------------------------
+
+cdef double _fraction(object value, str name) except? -1.0:
+    cdef double number = check_number(value, name, 0.0)
+    if number >= 1.0:
+        raise ValueError(f"{name} must be in [0, 1), got {value!r}")
+    return number
+
+
+cdef int _take_betas(object betas, Options* o) except -1:
+    if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+        raise TypeError(f"betas must be a pair of numbers, got {betas!r}")
+    o.beta1 = _fraction(betas[0], "betas[0]")
+    o.beta2 = _fraction(betas[1], "betas[1]")
+    return 0
+
+
+cdef bint _flag(object value, str name) except -1:
+    if value is True or value is False or isinstance(value, np.bool_):
+        return bool(value)
+    raise TypeError(f"{name} must be True or False, got {value!r}")
+
+
+cdef double check_step(object value) except? -1.0:
+    # as a double, which holds every count up to 2^53
+    if isinstance(value, bool):
+        raise TypeError(f"step must be a positive integer, got {value!r}")
+    try:
+        count = operator.index(value)
+    except TypeError:
+        raise TypeError(f"step must be a positive integer, got {value!r}") from None
+    if not 1 <= count <= 9007199254740992:
+        raise ValueError(f"step must be between 1 and 2**53, got {count}")
+    return <double> count
+
+
+cdef int options_of(Family family, object given, Options* o) except -1:
+    o[0] = Options(
+        lr=0.0, beta1=0.0, beta2=0.0, eps=0.0, weight_decay=0.0, initial_lr=0.0, momentum=0.0, dampening=0.0,
+        lr_decay=0.0, momentum_decay=0.0, warmup_steps=0.0, r=0.0, weight_lr_power=0.0, maximize=False,
+        decoupled=False, bias_correction=True, amsgrad=False, nesterov=False, centered=False, eps_inside=False,
+    )
+    if family == AVERAGE:
+        o.beta1 = _fraction(given["decay"], "decay")
+        return 0
+    o.lr = check_number(given["lr"], "lr", 0.0)
+    o.weight_decay = check_number(given["weight_decay"], "weight_decay", 0.0)
+    o.maximize = _flag(given["maximize"], "maximize")
+    if family == SGD:
+        o.momentum = check_number(given["momentum"], "momentum", 0.0)
+        o.dampening = check_number(given["dampening"], "dampening")
+        o.nesterov = _flag(given["nesterov"], "nesterov")
+        return 0
+    if family == RMSPROP:
+        o.beta2 = _fraction(given["alpha"], "alpha")
+        o.momentum = check_number(given["momentum"], "momentum", 0.0)
+        o.centered = _flag(given["centered"], "centered")
+        o.eps_inside = check_option(given["eps_mode"], "eps_mode", RMSPROP_EPS_MODES) == 1
+    elif family == ADADELTA:
+        o.beta2 = _fraction(given["rho"], "rho")
+    elif family == ADAGRAD:
+        o.lr_decay = check_number(given["lr_decay"], "lr_decay", 0.0)
+    else:
+        _take_betas(given["betas"], o)
+    if family == LION:
+        o.decoupled = True
+        return 0
+    o.eps = check_number(given["eps"], "eps", 0.0)
+    if family == ADAM:
+        o.amsgrad = _flag(given["amsgrad"], "amsgrad")
+        o.bias_correction = _flag(given["bias_correction"], "bias_correction")
+        o.eps_inside = check_option(given["eps_mode"], "eps_mode", EPS_MODES) == 1
+        if given["initial_lr"] is not None:
+            o.initial_lr = check_number(given["initial_lr"], "initial_lr", 0.0, positive=True)
+    if family in (ADAM, NADAM, RADAM):
+        o.decoupled = _flag(given["decoupled_weight_decay"], "decoupled_weight_decay")
+    if family == ADAM and o.initial_lr != 0.0 and not o.decoupled:
+        raise ValueError("initial_lr is of the decoupled decay: it needs decoupled_weight_decay=True")
+    if family == NADAM:
+        o.momentum_decay = check_number(given["momentum_decay"], "momentum_decay", 0.0)
+    if family == SCHEDULE_FREE:
+        o.warmup_steps = check_number(given["warmup_steps"], "warmup_steps", 0.0)
+        o.r = check_number(given["r"], "r", 0.0)
+        o.weight_lr_power = check_number(given["weight_lr_power"], "weight_lr_power", 0.0)
+    return 0
+
+
+def check_options(str family, given):
+    """Raise for options that a step of the family would refuse; `given` maps the names of OPTIONS to values."""
+    cdef Options options
+    options_of(<Family> <int> FAMILIES.index(family), given, &options)
+
+
+def state_names(str family, given):
+    """The arrays that the family keeps with these options."""
+    cdef Options options
+    cdef Progress progress
+    cdef ft_update_scalars scalars
+    cdef int which = FAMILIES.index(family)
+    options_of(<Family> which, given, &options)
+    progress_start(&progress)
+    return [name for name, _ in STATES[scalars_of(<Family> which, &options, &progress, &scalars)]]
+
+
+def start():
+    """What a rule has counted before its first step."""
+    cdef Progress progress
+    progress_start(&progress)
+    return progress
+
+
+# ---- scalars -----------------------------------------------------------------------------------------------------
+
+cdef void progress_start(Progress* progress) noexcept nogil:
+    progress.step = 0.0
+    progress.mu_product = 1.0
+    progress.weight_sum = 0.0
+    progress.lr_max = 0.0
+
+
+cdef inline double _correction(double beta, double step) noexcept nogil:
+    # 1 - beta^step with every digit; the logarithm of 0 is -inf, which gives 1
+    return -expm1(step * log(beta))
+
+
+cdef inline void _set_mean(double beta, ft_update_scalars* s) noexcept nogil:
+    # the mean moves from the nearer of its two ends
+    if beta <= 0.5:
+        s.flags |= FT_FROM_GRAD
+        s.mean_weight = beta
+    else:
+        s.mean_weight = 1.0 - beta
+
+
+cdef int scalars_of(Family family, const Options* o, Progress* progress, ft_update_scalars* s) noexcept nogil:
+    cdef double step, correction1 = 1.0, root2 = 1.0, mu, mu_next, rho, rho_inf, weight, share, lr
+    progress.step += 1.0
+    step = progress.step
+    s.grad_factor = -1.0 if o.maximize else 1.0
+    s.clip = INFINITY
+    s.weight_decay = 0.0 if o.decoupled else o.weight_decay
+    s.decay_factor = 1.0
+    if o.decoupled and o.weight_decay != 0.0:
+        s.decay_factor = 1.0 - (o.lr / o.initial_lr if o.initial_lr != 0.0 else o.lr) * o.weight_decay
+    s.step_size, s.grad_step = o.lr, 0.0
+    s.beta1, s.beta2, s.eps, s.momentum, s.step_decay = o.beta1, o.beta2, o.eps, o.momentum, 0.0
+    s.flags = 0
+    s.key = <unsigned long long> step * 0x9E3779B97F4A7C15ull
+    s.state_decay[0], s.state_decay[1], s.state_decay[2] = o.beta1, o.beta2, 1.0
+    _set_mean(o.beta1, s)
+    if family == SGD:
+        s.flags = FT_NESTEROV if o.nesterov else 0
+        s.grad_step = 1.0 - o.dampening
+        s.state_decay[0] = o.momentum
+        return FT_SGD if o.momentum == 0.0 else FT_MOMENTUM
+    if family == ADAGRAD:
+        s.step_size = o.lr / (1.0 + (step - 1.0) * o.lr_decay)
+        s.state_decay[0] = 1.0
+        return FT_ADAGRAD
+    if family == RMSPROP:
+        s.flags = 0
+        _set_mean(o.beta2, s)
+        s.flags |= FT_EPS_INSIDE if o.eps_inside else 0
+        s.state_decay[0] = o.beta2
+        if o.centered:
+            s.state_decay[1], s.state_decay[2] = o.beta2, o.momentum
+            return FT_RMSPROP_CENTERED if o.momentum == 0.0 else FT_RMSPROP_CENTERED_MOMENTUM
+        s.state_decay[1] = o.momentum
+        return FT_RMSPROP if o.momentum == 0.0 else FT_RMSPROP_MOMENTUM
+    if family == ADADELTA:
+        s.state_decay[0] = o.beta2
+        return FT_ADADELTA
+    if family == LION:
+        s.grad_step = 1.0 - o.beta1
+        s.flags = 0
+        _set_mean(o.beta2, s)
+        s.state_decay[0] = o.beta2
+        return FT_LION
+    if family == AVERAGE:
+        return FT_AVERAGE
+
+    # Adam and its kin: with the corrections c1 = 1 - beta1^t and r = sqrt(1 - beta2^t),
+    # lr / c1 m / (sqrt(v) / r + eps) = (lr r / c1) m / (sqrt(v) + r eps)
+    if o.bias_correction:
+        correction1 = _correction(o.beta1, step)
+        root2 = sqrt(_correction(o.beta2, step))
+    if family == ADAM:
+        s.step_size = o.lr * root2 / correction1
+        if not o.eps_inside:
+            s.eps = o.eps * root2
+        return FT_AMSGRAD if o.amsgrad else FT_ADAM
+    if family == NADAM:
+        mu = o.beta1 * (1.0 - 0.5 * pow(0.96, step * o.momentum_decay))
+        mu_next = o.beta1 * (1.0 - 0.5 * pow(0.96, (step + 1.0) * o.momentum_decay))
+        progress.mu_product *= mu
+        s.grad_step = o.lr * (1.0 - mu) / (1.0 - progress.mu_product) * root2
+        s.step_size = o.lr * mu_next / (1.0 - progress.mu_product * mu_next) * root2
+        s.eps = o.eps * root2
+        return FT_NADAM
+    if family == RADAM:
+        rho_inf = 2.0 / (1.0 - o.beta2) - 1.0
+        rho = rho_inf - 2.0 * step * pow(o.beta2, step) / (root2 * root2)
+        s.step_size = o.lr / correction1
+        if rho > 5.0:
+            s.flags |= FT_RECTIFIED
+            s.step_size *= root2 * sqrt(
+                (rho - 4.0) * (rho - 2.0) * rho_inf / ((rho_inf - 4.0) * (rho_inf - 2.0) * rho)
+            )
+        return FT_RADAM
+    if family == ADAMAX:
+        s.step_size = o.lr / correction1
+        return FT_ADAMAX
+    # schedule-free: y moves towards z by the share of the newest point in the average x
+    lr = o.lr
+    if step <= o.warmup_steps:
+        lr *= step / o.warmup_steps
+    progress.lr_max = max(progress.lr_max, lr)
+    weight = pow(step, o.r) * pow(progress.lr_max, o.weight_lr_power)
+    progress.weight_sum += weight
+    share = weight / progress.weight_sum if progress.weight_sum > 0.0 else 0.0
+    s.flags = 0
+    _set_mean(1.0 - share, s)
+    if share <= 0.5:
+        s.mean_weight = share       # all its digits
+    # the root's correction goes into both steps, so the decay beside the gradient takes it back
+    s.weight_decay, s.step_decay = 0.0, o.weight_decay / root2
+    s.grad_step = lr * (1.0 - o.beta1 * (1.0 - share)) * root2
+    s.step_size = lr * root2
+    s.eps = o.eps * root2
+    s.state_decay[0], s.state_decay[1] = 1.0, o.beta2
+    return FT_SCHEDULE_FREE
