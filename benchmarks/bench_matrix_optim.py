@@ -1,8 +1,8 @@
-"""Steps of LAMB, Adafactor and Muon: kernels against the reference and torch's classes, which have no fused form."""
+"""Steps of LAMB, Adafactor and Muon: class against torch's class, kernel against the reference."""
 import numpy as np
 
 from benchmarks.harness import QUICK, agree
-from fasttrain import kernels, reference
+from fasttrain import kernels, optim, reference
 
 COVERS = {"adafactor_update", "lamb_update", "muon_update"}
 
@@ -17,13 +17,13 @@ def parameter_and_gradient(shape):
     return rng.standard_normal(shape, dtype=np.float32), rng.standard_normal(shape, dtype=np.float32)
 
 
-def torch_step(make, param, grad, ours, atol):
+def torch_step(param, grad, make_torch, ours, atol):
     """For peers.torch: a step of torch's optimizer, after it took the first one and came to `ours`."""
 
     def prepare(torch):
         tensor = torch.nn.Parameter(torch.from_numpy(param.copy()))
         tensor.grad = torch.from_numpy(grad)
-        optimizer = make(torch, [tensor])
+        optimizer = make_torch(torch, [tensor])
         optimizer.step()
         agree(ours, tensor.detach().numpy(), 1e-5, atol)
         return optimizer.step
@@ -31,61 +31,63 @@ def torch_step(make, param, grad, ours, atol):
     return prepare
 
 
-def rows(bench, peers, title, function, shapes, states_of, options, make_torch=None, atol=1e-7, n_arrays=None):
+def class_rows(bench, peers, title, shapes, make_ours, make_torch, atol=1e-7, n_arrays=None):
     """A row for each shape; n_arrays are those of param's size that a step reads and writes once."""
     table = bench.table(title)
     for shape in shapes:
         param, grad = parameter_and_gradient(shape)
-        runs = [[param.copy(), grad, *states_of(param)] for _ in range(2)]
-
-        def ours(run=runs[0]):
-            return getattr(kernels, function)(*run, **options(run[0]))
-
-        def reference_call(run=runs[1]):
-            return getattr(reference, function)(*run, **options(run[0]))
-
-        ours()
-        reference_call()
-        agree(runs[0], runs[1], 1e-4, 1e-5)
-        contestants = peers.reference(reference_call)
+        start = param.copy()
+        step = make_ours(param).step
+        step(grad)
+        contestants = []
         if make_torch is not None:
-            contestants += peers.torch(torch_step(make_torch, param, grad, runs[0][0].copy(), atol))
+            contestants = peers.torch(torch_step(start, grad, make_torch, param.copy(), atol))
         ceiling = ("add", 4.0 * param.size * n_arrays) if n_arrays and param.size >= IN_CACHE else None
-        table.row(" x ".join(f"{n:,}" for n in shape), ours, contestants, ceiling=ceiling)
+        name = " x ".join(f"{n:,}" for n in shape)
+        table.row(name, lambda step=step, grad=grad: step(grad), contestants, ceiling=ceiling)
     return table
 
 
-def bench_lamb_kernel(bench, peers):
+def bench_lamb_class(bench, peers):
     # the first pass reads four arrays and writes two, and the second reads three and writes one
-    rows(
-        bench, peers, "lamb_update, float32", "lamb_update", SHAPES,
-        lambda param: (np.zeros_like(param), np.zeros_like(param)),
-        lambda param: {"step": 1, "lr": LR, "weight_decay": 0.01}, n_arrays=10,
-    )
+    class_rows(bench, peers, "optim.LAMB, float32, a step", SHAPES, lambda param: optim.LAMB(param, lr=LR), None,
+               n_arrays=10)
 
 
-def bench_adafactor_kernel(bench, peers):
+def bench_adafactor_class(bench, peers):
     # the gradient is read three times, the parameter twice, and it is written
-    table = rows(
-        bench, peers, "adafactor_update, float32", "adafactor_update", SHAPES,
-        lambda param: (np.zeros((len(param), 1), np.float32), np.zeros((1, param.shape[1]), np.float32)),
-        lambda param: {"step": 1, "lr": LR},
+    table = class_rows(
+        bench, peers, "optim.Adafactor, float32, a step", SHAPES, lambda param: optim.Adafactor(param, lr=LR),
         lambda torch, tensors: torch.optim.Adafactor(tensors, lr=LR, foreach=False), n_arrays=6,
     )
-    bench.target("adafactor_update f32 over torch's class", lambda: table.ratio("torch"), at_least=2.0)
+    bench.target("optim.Adafactor f32 over torch's", lambda: table.ratio("torch"), at_least=2.0)
 
 
-def bench_muon_kernel(bench, peers):
-    workspaces = {}
-
-    def options(param):
-        k = min(param.shape)
-        size = 2 * param.size + 2 * k * k + 64
-        return {"lr": LR, "workspace": workspaces.setdefault(param.shape, np.empty(size, np.float32))}
-
+def bench_muon_class(bench, peers):
     # torch multiplies in bfloat16: its X is good to some hundredths
-    table = rows(
-        bench, peers, "muon_update, float32", "muon_update", MUON_SHAPES, lambda param: (np.zeros_like(param),),
-        options, lambda torch, tensors: torch.optim.Muon(tensors, lr=LR), atol=0.05 * LR,
+    table = class_rows(
+        bench, peers, "optim.Muon, float32, a step", MUON_SHAPES, lambda param: optim.Muon(param, lr=LR),
+        lambda torch, tensors: torch.optim.Muon(tensors, lr=LR), atol=0.05 * LR,
     )
-    bench.target("muon_update f32 over torch's class in bfloat16", lambda: table.ratio("torch"), at_least=1.0)
+    bench.target("optim.Muon f32 over torch's in bfloat16", lambda: table.ratio("torch"), at_least=1.0)
+
+
+def kernel_row(bench, peers, function, shape, *states, **options):
+    param, grad = parameter_and_gradient(shape)
+    runs = [[param.copy(), grad, *(state.copy() for state in states)] for _ in range(2)]
+    calls = [
+        lambda run=run, module=module: getattr(module, function)(*run, lr=LR, **options)
+        for run, module in zip(runs, (kernels, reference), strict=True)
+    ]
+    for call in calls:
+        call()
+    agree(runs[0], runs[1], 1e-4, 1e-5)
+    bench.table(f"{function}, float32").row(" x ".join(f"{n:,}" for n in shape), calls[0], peers.reference(calls[1]))
+
+
+def bench_kernels(bench, peers):
+    m, n = 784, 256
+    zeros = np.zeros((m, n), np.float32)
+    kernel_row(bench, peers, "lamb_update", (m, n), zeros, zeros, step=1)
+    kernel_row(bench, peers, "adafactor_update", (m, n), zeros[:, :1], zeros[:1], step=1)
+    kernel_row(bench, peers, "muon_update", (m, n), zeros, workspace=np.empty(2 * m * n + 2 * n * n + 64, np.float32))

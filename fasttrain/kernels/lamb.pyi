@@ -16,7 +16,7 @@ def lamb_update(
     bias_correction: bool = True,
     maximize: bool = False,
     grad_factor: float = 1.0,
-    max_param_norm: float | None = None,
-    max_trust_ratio: float | None = None,
+    max_param_norm: float = ...,
+    max_trust_ratio: float = ...,
     n_threads: int | None = None,
 ) -> None: ...

@@ -118,7 +118,7 @@ cdef void _update(Step* s, real* param, const real* grad, real* exp_avg, real* e
 
 
 cdef double _check_bound(object value, str name) except? -1.0:
-    return INFINITY if value is None else check_number(value, name, 0.0, True)
+    return INFINITY if value == INFINITY else check_number(value, name, 0.0, True)
 
 
 cdef Step _checked_step(
@@ -150,7 +150,8 @@ cdef Step _checked_step(
 
 def lamb_update(
     param, grad, exp_avg, exp_avg_sq, *, step, lr, betas=(0.9, 0.999), eps=1e-6, weight_decay=0.0,
-    bias_correction=True, maximize=False, grad_factor=1.0, max_param_norm=None, max_trust_ratio=None, n_threads=None,
+    bias_correction=True, maximize=False, grad_factor=1.0, max_param_norm=INFINITY, max_trust_ratio=INFINITY,
+    n_threads=None,
 ):
     """One step of LAMB, in place: Adam with a step that is relative to the parameter's norm.
 
@@ -188,9 +189,9 @@ def lamb_update(
         Go along the gradient, not against it.
     grad_factor : float
         At least 0; multiplied into the gradient first, to unscale or to clip it.
-    max_param_norm : float, optional
+    max_param_norm : float
         The paper's upper bound on the norm of the parameter; implementations that have one use 10.
-    max_trust_ratio : float, optional
+    max_trust_ratio : float
         A bound on the ratio of the norms, often 1.  It does not bear on a ratio that is 1 for a norm of 0.
     n_threads : int, optional
         See :func:`fasttrain.get_num_threads`.  The result is the same for any number.

@@ -8,7 +8,8 @@ from fasttrain.reference.optim import flush
 
 def lamb_update(
     param, grad, exp_avg, exp_avg_sq, *, step, lr, betas=(0.9, 0.999), eps=1e-6, weight_decay=0.0,
-    bias_correction=True, maximize=False, grad_factor=1.0, max_param_norm=None, max_trust_ratio=None, n_threads=None,
+    bias_correction=True, maximize=False, grad_factor=1.0, max_param_norm=math.inf, max_trust_ratio=math.inf,
+    n_threads=None,
 ):
     """One step of LAMB, in place; see :func:`fasttrain.kernels.lamb_update`."""
     real = param.dtype.type
@@ -34,8 +35,7 @@ def lamb_update(
         param_norm, update_norm = (math.sqrt(np.sum(np.square(x, dtype=np.float64))) for x in (theta, update))
         ratio = 1.0
         if param_norm != 0.0 and update_norm != 0.0:
-            ratio = np.minimum(param_norm, math.inf if max_param_norm is None else max_param_norm) / update_norm
-            ratio = np.minimum(ratio, math.inf if max_trust_ratio is None else max_trust_ratio)
+            ratio = np.minimum(np.minimum(param_norm, max_param_norm) / update_norm, max_trust_ratio)
         param[...] = flush(theta - flush(flush(real(lr * ratio)) * update))
     exp_avg[...] = first
     exp_avg_sq[...] = second
