@@ -227,6 +227,12 @@ FT_INLINE void SUFFIX(ft_adafactor_variance_run)(ptrdiff_t count, const REAL *pa
     SUFFIX(ft_squares_of_run)(update_sums, u);
 }
 
+FT_TAIL SUFFIX(ft_adafactor_variance_tail)(ptrdiff_t count, const REAL *param, const REAL *grad, REAL *variance,
+                                           const SUFFIX(ft_adafactor_vectors) * s, int from_mean,
+                                           ft_square_sums *param_sums, ft_square_sums *update_sums) {
+    SUFFIX(ft_adafactor_variance_run)(count, param, grad, variance, s, from_mean, param_sums, update_sums);
+}
+
 FT_INLINE void SUFFIX(ft_adafactor_variance_walk)(ptrdiff_t n, const REAL *param, const REAL *grad, REAL *variance,
                                                   double grad_factor, double weight, double eps, double *sums,
                                                   int from_mean) {
@@ -237,8 +243,8 @@ FT_INLINE void SUFFIX(ft_adafactor_variance_walk)(ptrdiff_t n, const REAL *param
         SUFFIX(ft_adafactor_variance_run)(FT_SQUARE_RUN, param + i, grad + i, variance + i, &s, from_mean, &param_sums,
                                           &update_sums);
     if (i < n)
-        SUFFIX(ft_adafactor_variance_run)(n - i, param + i, grad + i, variance + i, &s, from_mean, &param_sums,
-                                          &update_sums);
+        SUFFIX(ft_adafactor_variance_tail)(n - i, param + i, grad + i, variance + i, &s, from_mean, &param_sums,
+                                           &update_sums);
     sums[0] = ft_squares_total(&param_sums);
     sums[1] = ft_squares_total(&update_sums);
 }

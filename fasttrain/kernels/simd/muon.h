@@ -25,6 +25,11 @@ FT_INLINE void SUFFIX(ft_muon_run)(ptrdiff_t count, const REAL *grad, REAL *buff
     SUFFIX(ft_squares_of_run)(sums, u);
 }
 
+FT_TAIL SUFFIX(ft_muon_tail)(ptrdiff_t count, const REAL *grad, REAL *buffer, REAL *update, VEC grad_factor, VEC weight,
+                             int nesterov, int from_buffer, ft_square_sums *sums) {
+    SUFFIX(ft_muon_run)(count, grad, buffer, update, grad_factor, weight, nesterov, from_buffer, sums);
+}
+
 FT_INLINE double SUFFIX(ft_muon_walk)(ptrdiff_t n, const REAL *grad, REAL *buffer, REAL *update, double grad_factor,
                                       double momentum, int nesterov, int from_buffer) {
     const VEC factor = BROADCAST((REAL)grad_factor);
@@ -35,7 +40,7 @@ FT_INLINE double SUFFIX(ft_muon_walk)(ptrdiff_t n, const REAL *grad, REAL *buffe
         SUFFIX(ft_muon_run)(FT_SQUARE_RUN, grad + i, buffer + i, update + i, factor, weight, nesterov, from_buffer,
                             &sums);
     if (i < n)
-        SUFFIX(ft_muon_run)(n - i, grad + i, buffer + i, update + i, factor, weight, nesterov, from_buffer, &sums);
+        SUFFIX(ft_muon_tail)(n - i, grad + i, buffer + i, update + i, factor, weight, nesterov, from_buffer, &sums);
     return ft_squares_total(&sums);
 }
 

@@ -4,6 +4,9 @@
  * Elements are walked in runs of FT_SQUARE_RUN.  Element i of a run is squared in double and summed in lane i mod
  * FT_SQUARE_LANES, its two squares of that lane added to each other first, whatever the width of the level's
  * vectors: the same bits come out at every level.
+ *
+ * A walk is a loop over whole runs, one copy of it for each combination of options, and a tail: a function of its own,
+ * in which options are variables, since loads of parts of vectors are long code where the level has no masks.
  */
 #include "flush.h"
 
@@ -11,6 +14,7 @@
 #define FT_SQUARES_ONCE
 
 #define FT_SQUARE_RUN 16
+#define FT_TAIL static __attribute__((noinline)) void
 #define FT_SQUARE_LANES 8
 #define FT_SQUARE_VECTORS (FT_SQUARE_LANES / FT_LANES_f64)
 
