@@ -5,6 +5,7 @@ threads, and never copies or converts an array silently.  Each has a twin of the
 in :mod:`fasttrain.reference`, in plain NumPy.
 """
 from fasttrain.kernels.adafactor import adafactor_update
+from fasttrain.kernels.coordinates import coordinate_descent, coordinate_descent_gram
 from fasttrain.kernels.detection import box_iou, detection_precision_recall
 from fasttrain.kernels.lamb import lamb_update
 from fasttrain.kernels.linalg import dense_backward, dense_forward, matmul
@@ -50,6 +51,8 @@ __all__ = [
     "box_iou",
     "class_probability_loss",
     "confusion_matrix",
+    "coordinate_descent",
+    "coordinate_descent_gram",
     "cpu_level",
     "cross_entropy_value_and_grad",
     "dense_backward",

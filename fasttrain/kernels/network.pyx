@@ -29,7 +29,7 @@ from fasttrain.kernels.rules import FAMILIES, state_names
 
 cimport numpy as cnp
 from cython.parallel cimport parallel
-from libc.math cimport isfinite
+from libc.math cimport NAN, isfinite
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
@@ -140,6 +140,7 @@ ctypedef struct session:
     const char* targets                     # (n_rows, n_out)
     const char* row_weight                  # (n_rows,) or NULL
     const uint32_t* rows                    # the epoch's order, or NULL for the data's own
+    char* collected                         # (n_parameters,): gradients go there instead of updating, or NULL
     char* states[3]                         # (n_parameters,) each: what the update rule keeps, or NULL
     char* panels                            # of parameters and states, panel_size elements each, or NULL
     Py_ssize_t panel_size
@@ -549,8 +550,11 @@ cdef void _rows_piece(const real* parameters, session* s, Py_ssize_t piece) noex
 
 cdef inline void _update(session* s, real* parameters, const real* gradient, Py_ssize_t place, Py_ssize_t n,
                          bint weights) noexcept nogil:
-    """Update n parameters from `place` on with their gradient (n,)."""
+    """Update n parameters from `place` on with their gradient (n,), or collect that."""
     cdef real* states[3]
+    if s.collected != NULL:
+        memcpy(<real*> s.collected + place, gradient, n * sizeof(real))
+        return
     cdef const ft_update_scalars* scalars = &s.of_weights if weights else &s.of_biases
     cdef int i
     for i in range(3):
@@ -826,6 +830,55 @@ cdef int _take_data(Program program, int loss, session* s, cnp.ndarray parameter
     return 0
 
 
+cdef int _train(Program program, session* s, cnp.ndarray theta, Py_ssize_t batch_size, bint shuffle, uint64_t seed,
+                uint32_t epoch, object n_threads) except -1:
+    """Run the batches of a session that has its data and its rule."""
+    cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(theta), n_batches, piece_rows
+    cdef double row_work
+    cdef int threads, i, n_states = 0
+    cdef bint in_panels
+    for i in range(3):
+        n_states += s.states[i] != NULL
+    if batch_size >= s.n_rows:
+        batch_size, shuffle = s.n_rows, False  # one batch: its order is of no matter
+    n_batches = (s.n_rows + batch_size - 1) // batch_size
+    row_work = 3.0 * program.work
+    # a crew counts the pieces of a phase in 28 bits
+    piece_rows = max(MIN_PIECE_ROWS, <Py_ssize_t> (PIECE_GRAIN / row_work), batch_size >> 20)
+    threads = threads_for(n_threads, row_work * batch_size, THREAD_GRAIN)
+    try:
+        in_panels = (n_batches >= PANEL_BATCHES and s.n_rows >= PANEL_ROWS
+                     and program.n_parameters * itemsize <= PANEL_BYTES)
+        _lay_out(program, s, batch_size, itemsize, True, shuffle, in_panels, threads)
+        if in_panels and any(s.steps[i].width < s.steps[i].n_out for i in range(s.n_steps)):
+            s.panel_size = _row_length(program.n_parameters, itemsize)
+            s.panels = _allocate((1 + n_states) * s.panel_size * itemsize)
+        s.arena = _allocate(s.arena_size * itemsize)
+        s.pack = _allocate(s.pack_size * itemsize)
+        s.gradient_by_piece = s.n_update_pieces < threads
+        s.gradients = _allocate(min(threads, s.n_update_pieces) * s.gradient_size * itemsize)
+        s.values = <double*> calloc(max(s.n_update_pieces, (batch_size + piece_rows - 1) // piece_rows), sizeof(double))
+        s.update_order = <Py_ssize_t*> malloc(s.n_update_pieces * sizeof(Py_ssize_t))
+        if s.values == NULL or s.update_order == NULL:
+            raise MemoryError("no memory for the pieces of a batch")
+        _order_updates(s)
+        if shuffle:
+            s.rows = <uint32_t*> malloc(s.n_rows * sizeof(uint32_t))
+            s.batch_labels = <int64_t*> malloc(2 * batch_size * sizeof(int64_t))
+            if s.rows == NULL or s.batch_labels == NULL:
+                raise MemoryError(f"no memory for the order of {s.n_rows} rows")
+        with nogil:
+            if shuffle:
+                ft_random_permutation(seed, FT_STREAM_SHUFFLE, epoch, <uint32_t> s.n_rows, <uint32_t*> s.rows)
+            if itemsize == 4:
+                _run[float](<float*> cnp.PyArray_DATA(theta), s, n_batches, piece_rows, threads)
+            else:
+                _run[double](<double*> cnp.PyArray_DATA(theta), s, n_batches, piece_rows, threads)
+    finally:
+        _close(s)
+    return 0
+
+
 def train_epoch(Program program, parameters, states, X, y, sample_weight=None, *, str loss, str optimizer,
                 dict options, dict progress, Py_ssize_t batch_size, bint shuffle, uint64_t seed, uint32_t epoch,
                 double l2, bint l2_per_batch, bint train_biases, n_threads=None):
@@ -852,10 +905,7 @@ def train_epoch(Program program, parameters, states, X, y, sample_weight=None, *
     cdef session s
     cdef cnp.ndarray theta = _flat(parameters, "parameters", program.n_parameters, None, True)
     cdef cnp.ndarray state
-    cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(theta), n_batches, piece_rows
-    cdef double row_work
-    cdef int threads, i
-    cdef bint in_panels
+    cdef int i
     memset(&s, 0, sizeof(session))
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
@@ -874,44 +924,37 @@ def train_epoch(Program program, parameters, states, X, y, sample_weight=None, *
         state = _flat(value, names[i], program.n_parameters, theta, True)
         s.states[i] = <char*> cnp.PyArray_DATA(state)
     s.l2, s.l2_per_batch, s.train_biases = l2, l2_per_batch, train_biases
-    if batch_size >= s.n_rows:
-        batch_size, shuffle = s.n_rows, False  # one batch: its order is of no matter
-    n_batches = (s.n_rows + batch_size - 1) // batch_size
-    row_work = 3.0 * program.work
-    # a crew counts the pieces of a phase in 28 bits
-    piece_rows = max(MIN_PIECE_ROWS, <Py_ssize_t> (PIECE_GRAIN / row_work), batch_size >> 20)
-    threads = threads_for(n_threads, row_work * batch_size, THREAD_GRAIN)
-    try:
-        in_panels = (n_batches >= PANEL_BATCHES and s.n_rows >= PANEL_ROWS
-                     and program.n_parameters * itemsize <= PANEL_BYTES)
-        _lay_out(program, &s, batch_size, itemsize, True, shuffle, in_panels, threads)
-        if in_panels and any(s.steps[i].width < s.steps[i].n_out for i in range(s.n_steps)):
-            s.panel_size = _row_length(program.n_parameters, itemsize)
-            s.panels = _allocate((1 + len(states)) * s.panel_size * itemsize)
-        s.arena = _allocate(s.arena_size * itemsize)
-        s.pack = _allocate(s.pack_size * itemsize)
-        s.gradient_by_piece = s.n_update_pieces < threads
-        s.gradients = _allocate(min(threads, s.n_update_pieces) * s.gradient_size * itemsize)
-        s.values = <double*> calloc(max(s.n_update_pieces, (batch_size + piece_rows - 1) // piece_rows), sizeof(double))
-        s.update_order = <Py_ssize_t*> malloc(s.n_update_pieces * sizeof(Py_ssize_t))
-        if s.values == NULL or s.update_order == NULL:
-            raise MemoryError("no memory for the pieces of a batch")
-        _order_updates(&s)
-        if shuffle:
-            s.rows = <uint32_t*> malloc(s.n_rows * sizeof(uint32_t))
-            s.batch_labels = <int64_t*> malloc(2 * batch_size * sizeof(int64_t))
-            if s.rows == NULL or s.batch_labels == NULL:
-                raise MemoryError(f"no memory for the order of {s.n_rows} rows")
-        with nogil:
-            if shuffle:
-                ft_random_permutation(seed, FT_STREAM_SHUFFLE, epoch, <uint32_t> s.n_rows, <uint32_t*> s.rows)
-            if itemsize == 4:
-                _run[float](<float*> cnp.PyArray_DATA(theta), &s, n_batches, piece_rows, threads)
-            else:
-                _run[double](<double*> cnp.PyArray_DATA(theta), &s, n_batches, piece_rows, threads)
-    finally:
-        _close(&s)
+    _train(program, &s, theta, batch_size, shuffle, seed, epoch, n_threads)
     return (s.objective / s.weight_total if s.weight_total > 0.0 else 0.0), s.progress, bool(s.failed)
+
+
+def value_and_grad(Program program, parameters, X, y, sample_weight=None, *, grad, str loss, n_threads=None):
+    """The mean loss over the rows, weighted by sample_weight, and its gradient by all parameters.
+
+    Parameters
+    ----------
+    program : Program
+    parameters : ndarray (n_parameters,)
+    X, y, sample_weight
+        As :meth:`fasttrain.nn.Trainer.run_epoch` says.
+    grad : ndarray (n_parameters,)
+        The gradient is written here, in the places of the parameters.
+
+    Returns
+    -------
+    float
+        The loss; where it is not finite, grad is undefined.
+    """
+    cdef session s
+    cdef cnp.ndarray theta = _flat(parameters, "parameters", program.n_parameters, None, True)
+    cdef cnp.ndarray gradient = _flat(grad, "grad", program.n_parameters, theta, True)
+    memset(&s, 0, sizeof(session))
+    check_disjoint(gradient, "grad", theta, "parameters")
+    _take_data(program, check_option(loss, "loss", LOSSES), &s, theta, X, y, sample_weight)
+    s.collected = <char*> cnp.PyArray_DATA(gradient)
+    s.train_biases = True
+    _train(program, &s, theta, s.n_rows, False, 0, 0, n_threads)
+    return s.objective / s.weight_total if s.weight_total > 0.0 else NAN if s.failed else 0.0
 
 
 cdef void _predict_piece(const real* parameters, const session* s, real* arena, Py_ssize_t piece, bint decision,

@@ -234,14 +234,20 @@ class _MLP(Estimator):
         return [int(size) for size in hidden], names[0] if single else names
 
     def _trainer_settings(self, batch_size: int, seed: int) -> dict[str, Any]:
-        return {
+        if self.solver == "adam":
+            options: dict[str, Any] = {
+                "betas": (float(self.beta_1), float(self.beta_2)),
+                "eps": float(self.epsilon),
+            }
+        else:
+            options = {
+                "momentum": float(self.momentum),
+                "nesterov": bool(self.nesterovs_momentum) and self.momentum > 0,
+            }
+        return options | {
             "optimizer": self.solver,
             "learning_rate": float(self.learning_rate_init),
             "batch_size": batch_size,
-            "betas": (float(self.beta_1), float(self.beta_2)),
-            "eps": float(self.epsilon),
-            "momentum": float(self.momentum),
-            "nesterov": bool(self.nesterovs_momentum) and self.momentum > 0,
             "l2": float(self.alpha),
             "l2_per_batch": True,
             "shuffle": bool(self.shuffle),

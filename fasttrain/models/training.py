@@ -53,8 +53,10 @@ class Engine:
         self.trainer = nn.Trainer(self.network, **settings)
         self._trainer_settings = settings
         if state is not None:
-            if settings["learning_rate"] != old["learning_rate"]:
-                state["learning_rate"] = settings["learning_rate"]
+            rate = state["lr"]  # a schedule may have changed it
+            state.update(self.trainer.optimizer.options)
+            if settings["learning_rate"] == old["learning_rate"]:
+                state["lr"] = rate
             self.trainer.load_state_dict(state)
 
     def drop_trainer(self) -> None:
@@ -97,7 +99,7 @@ class Engine:
 
 def _optimizer_of(settings: dict[str, Any]) -> tuple[str, bool]:
     """What decides on the arrays of an optimizer's state."""
-    return settings["optimizer"], settings["momentum"] > 0
+    return settings["optimizer"], settings.get("momentum", 0.0) > 0
 
 
 @dataclass

@@ -138,3 +138,36 @@ class Network:
         return engine.evaluate(
             self.program, self.parameters, X, y, sample_weight, loss=self.loss, n_threads=n_threads
         )
+
+    def value_and_grad(
+        self,
+        X: NDArray[Any],
+        y: NDArray[Any],
+        sample_weight: NDArray[Any] | None = None,
+        *,
+        grad: NDArray[Any] | None = None,
+        n_threads: int | None = None,
+    ) -> tuple[float, NDArray[Any]]:
+        """Mean loss over the rows, weighted by `sample_weight`, and its gradient by all parameters.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As :meth:`fasttrain.nn.Trainer.run_epoch` says.
+        grad : ndarray (n_parameters,), optional
+            Where the gradient is written; a new array without it.
+        n_threads : int, optional
+            See :func:`fasttrain.set_num_threads`; results have the same bits for any number.
+
+        Returns
+        -------
+        (float, ndarray)
+            The loss, and the gradient in the places of ``parameters``: what an optimizer of
+            :mod:`fasttrain.optim`, or ``minimize_lbfgs``, takes.
+        """
+        if grad is None:
+            grad = np.empty_like(self.parameters)
+        value = engine.value_and_grad(
+            self.program, self.parameters, X, y, sample_weight, grad=grad, loss=self.loss, n_threads=n_threads
+        )
+        return value, grad

@@ -5,6 +5,7 @@ import operator
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from fasttrain import optim
@@ -153,28 +154,32 @@ class Trainer:
             finite: the message names epoch and step, and the parameters are those before that step.
         """
         optimizer = self.optimizer
-        states, options, progress = optimizer.flat_state(self.network.parameters)
-        objective, progress, failed = engine.train_epoch(
-            self.network.program,
-            self.network.parameters,
-            states,
-            X,
-            y,
-            sample_weight,
-            loss=self.network.loss,
-            optimizer=optimizer.family,
-            options=options,
-            progress=progress,
-            batch_size=self.batch_size,
-            shuffle=self.shuffle,
-            seed=self.seed,
-            epoch=self.epoch,
-            l2=self.l2,
-            l2_per_batch=self.l2_per_batch,
-            train_biases=self.train_biases,
-            n_threads=self.n_threads,
-        )
-        optimizer.advance_to(progress)
+        flat = optimizer.flat_state(self.network.parameters)
+        if flat is None:
+            objective, failed = self._step_by_step(X, y, sample_weight)
+        else:
+            states, options, progress = flat
+            objective, progress, failed = engine.train_epoch(
+                self.network.program,
+                self.network.parameters,
+                states,
+                X,
+                y,
+                sample_weight,
+                loss=self.network.loss,
+                optimizer=optimizer.family,
+                options=options,
+                progress=progress,
+                batch_size=self.batch_size,
+                shuffle=self.shuffle,
+                seed=self.seed,
+                epoch=self.epoch,
+                l2=self.l2,
+                l2_per_batch=self.l2_per_batch,
+                train_biases=self.train_biases,
+                n_threads=self.n_threads,
+            )
+            optimizer.advance_to(progress)
         if failed:
             raise ValueError(
                 f"the loss is not finite in epoch {self.epoch + 1}, step {self.step + 1}; the parameters are those "
@@ -182,6 +187,39 @@ class Trainer:
             )
         self.epoch += 1
         return float(objective)
+
+    def _step_by_step(
+        self, X: NDArray[Any], y: NDArray[Any], sample_weight: NDArray[Any] | None
+    ) -> tuple[float, bool]:
+        """An epoch for an optimizer that the engine does not know: its mean objective, and whether it failed."""
+        network = self.network
+        n_rows = len(X)
+        order = None
+        if self.shuffle and self.batch_size < n_rows:
+            order = engine.permutation(n_rows, seed=self.seed, step=self.epoch)
+        grad = np.empty_like(network.parameters)
+        params = self.optimizer.params
+        grads = [_at_place_of(param, network.parameters, grad) for param in params] if isinstance(params, list) else grad
+        objective = total = 0.0
+        for start in range(0, n_rows, self.batch_size):
+            rows: Any = slice(start, start + self.batch_size) if order is None else order[start : start + self.batch_size]
+            weights = None if sample_weight is None else sample_weight[rows]
+            weight = float(len(X[rows])) if weights is None else float(weights.sum(dtype=np.float64))
+            value = network.value_and_grad(X[rows], y[rows], weights, grad=grad, n_threads=self.n_threads)[0]
+            decay = self.l2 / weight if self.l2_per_batch and weight > 0 else self.l2
+            for layer in network.plan:
+                matrix = slice(layer.weight, layer.weight + layer.n_in * layer.n_out)
+                if decay > 0.0:
+                    value += 0.5 * decay * float(np.square(network.parameters[matrix], dtype=np.float64).sum())
+                    grad[matrix] += grad.dtype.type(decay) * network.parameters[matrix]
+                if not self.train_biases:
+                    grad[layer.bias : layer.bias + layer.n_out] = 0
+            if not math.isfinite(value):
+                return 0.0, True
+            self.optimizer.step(grads)
+            objective += value * weight
+            total += weight
+        return (objective / total if total > 0.0 else 0.0), False
 
     def state_dict(self) -> dict[str, Any]:
         """The optimizer's state and the epoch, copied; the parameters are the network's."""
@@ -192,3 +230,14 @@ class Trainer:
         epoch = operator.index(state["epoch"])
         self.optimizer.load_state_dict({name: value for name, value in state.items() if name != "epoch"})
         self.epoch = epoch
+
+
+def _at_place_of(param: Any, parameters: NDArray[Any], grad: NDArray[Any]) -> NDArray[Any]:
+    """The part of grad that has the place of param in the parameters."""
+    offset = -1
+    if isinstance(param, np.ndarray) and param.dtype == parameters.dtype:
+        distance = param.__array_interface__["data"][0] - parameters.__array_interface__["data"][0]
+        offset = distance // parameters.itemsize
+    if not (0 <= offset <= parameters.size - np.size(param)):
+        raise ValueError("the optimizer's parameters must be parts of network.parameters")
+    return grad[offset : offset + param.size].reshape(param.shape)

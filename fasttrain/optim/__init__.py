@@ -1,10 +1,11 @@
-"""How to minimise: update rules that change the caller's arrays in place, and learning-rate schedules."""
+"""How to minimise: update rules that change the caller's arrays in place, schedules of the learning rate, and L-BFGS."""
 from fasttrain.optim._base import Optimizer
 from fasttrain.optim.adafactor import Adafactor
 from fasttrain.optim.adam import Adam, AdamW
 from fasttrain.optim.adam_kin import Adamax, NAdam, RAdam
 from fasttrain.optim.adaptive import Adadelta, Adagrad, RMSprop
 from fasttrain.optim.lamb import LAMB
+from fasttrain.optim.lbfgs import LBFGSResult, minimize_lbfgs
 from fasttrain.optim.lion import Lion
 from fasttrain.optim.muon import Muon
 from fasttrain.optim.schedule_free import ScheduleFreeAdamW
@@ -25,7 +26,7 @@ from fasttrain.optim.sgd import SGD
 
 __all__ = [
     "LAMB", "SGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Constant", "CosineAnnealingLR",
-    "CosineAnnealingWarmRestarts", "ExponentialLR", "LinearWarmup", "Lion", "MultiStepLR", "Muon", "NAdam",
-    "OneCycleLR", "Optimizer", "PolynomialLR", "RAdam", "RMSprop", "ReduceLROnPlateau", "ScheduleFreeAdamW",
-    "SequentialLR", "StepLR",
+    "CosineAnnealingWarmRestarts", "ExponentialLR", "LBFGSResult", "LinearWarmup", "Lion", "MultiStepLR", "Muon",
+    "NAdam", "OneCycleLR", "Optimizer", "PolynomialLR", "RAdam", "RMSprop", "ReduceLROnPlateau", "ScheduleFreeAdamW",
+    "SequentialLR", "StepLR", "minimize_lbfgs",
 ]

@@ -160,6 +160,11 @@ class Optimizer:
         """Steps taken."""
         return int(self._update.get_progress()[0]["step"])
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of the first group."""
+        return self._options_of(self.param_groups[0])
+
     def set_options(self, **options: Any) -> None:
         """Set options of all groups, after a check of their values."""
         for group in self.param_groups:

@@ -1,6 +1,7 @@
 """The kernels in plain NumPy: the specification that tests and benchmarks compare with."""
 
 from fasttrain.reference.adafactor import adafactor_update
+from fasttrain.reference.coordinates import coordinate_descent, coordinate_descent_gram
 from fasttrain.reference.detection import box_iou, detection_precision_recall
 from fasttrain.reference.lamb import lamb_update
 from fasttrain.reference.linalg import dense_backward, dense_forward, matmul
@@ -44,6 +45,8 @@ __all__ = [
     "box_iou",
     "class_probability_loss",
     "confusion_matrix",
+    "coordinate_descent",
+    "coordinate_descent_gram",
     "cross_entropy_value_and_grad",
     "dense_backward",
     "dense_forward",

@@ -9,6 +9,8 @@ estimator_checks = pytest.importorskip("sklearn.utils.estimator_checks", reason=
 
 ESTIMATORS = [
     fasttrain.LinearRegression(),
+    fasttrain.LinearRegression(alpha=0.1),
+    fasttrain.LinearRegression(alpha=0.1, l1_ratio=0.5),
     fasttrain.LinearRegression(solver="adam"),
     fasttrain.LogisticRegression(),
     fasttrain.MLPClassifier(),

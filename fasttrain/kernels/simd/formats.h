@@ -8,9 +8,9 @@
  * Codes of 8 bits stand for numbers in [0, 1.875) of a block's unit, with three bits behind the leading one:
  *
  *     unsigned:  z = 2^-31 (1 + code / 8) up to one binade, doubling every 8 codes;  number = (z - 2^-31) unit
- *     signed:    a sign and 7 bits, from 2^-15 on
+ *     signed:    7 bits from 2^-15 on, above them a bit that is 1 for positive numbers
  *
- * so the code is nothing but bits 20 .. 27 (26) of the float z; next to zero the steps are equal.  All codes are
+ * so the code is nothing but bits 20 .. 27 of the float z, whose sign has taken the place of a bit that is always 1; next to zero the steps are equal.  All codes are
  * rounded stochastically, and an unsigned number above zero never to zero, since it stands below a division.  The unit is
  * chosen so that the largest number of the block, FT_BLOCK long, lies in the upper binade or two.  It decays with the
  * state: a mean of squares that gets nothing new keeps its codes, and rounding only adds noise to what is new, a
@@ -26,6 +26,7 @@
 
 #define FT_BITS(x) ((u32v)(x))
 #define FT_SPLAT(x) ((uint32_t)(x) - (u32v){0})
+#define FT_MAGNITUDE FT_SPLAT(0x7fffffff)
 
 /* ---- 16 bits ------------------------------------------------------------------------------------------- */
 
@@ -79,10 +80,14 @@ FT_INLINE void ft_store_some_u16(uint16_t *x, ptrdiff_t count, u32v v) {
 
 FT_INLINE f32v ft_from_bfloat16(u32v x) { return (f32v)(x << 16); }
 
-/* A NaN keeps its upper bits and stays one. */
+/* Nothing is added to a NaN, which arithmetic has left with its upper bits. */
 FT_INLINE u32v ft_to_bfloat16(f32v x, u32v added) {
-    u32v bits = FT_BITS(x), quiet = bits | FT_SPLAT(0x400000);
-    return (u32v)ft_select_f32(x == x, (f32v)(bits + added), (f32v)quiet) >> 16;
+#if FT_VECTOR_BYTES == 64
+    const __mmask16 number = _mm512_cmp_ps_mask((__m512)x, (__m512)x, _CMP_ORD_Q);
+    return (u32v)_mm512_mask_add_epi32((__m512i)x, number, (__m512i)x, (__m512i)added) >> 16;
+#else
+    return (FT_BITS(x) + ((u32v)(x == x) & added)) >> 16;
+#endif
 }
 FT_INLINE u32v ft_to_nearest_bfloat16(f32v x) {
     return ft_to_bfloat16(x, FT_SPLAT(0x7fff) + (FT_BITS(x) >> 16 & 1)); /* ties to even */
@@ -124,19 +129,27 @@ static double ft_sum_squares_16(int format, ptrdiff_t n, const uint16_t *x) {
 
 /* ---- 8 bits -------------------------------------------------------------------------------------------- */
 
-FT_INLINE u32v ft_load_u8(const uint8_t *x) {
+/* Into the highest byte of each lane. */
+FT_INLINE u32v ft_load_high_u8(const uint8_t *x) {
 #if FT_VECTOR_BYTES == 64
-    return (u32v)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)x));
+    const __m512i highest = _mm512_set_epi8(15, -1, -1, -1, 14, -1, -1, -1, 13, -1, -1, -1, 12, -1, -1, -1, 11, -1, -1, -1,
+                                            10, -1, -1, -1, 9, -1, -1, -1, 8, -1, -1, -1, 7, -1, -1, -1, 6, -1, -1, -1, 5, -1,
+                                            -1, -1, 4, -1, -1, -1, 3, -1, -1, -1, 2, -1, -1, -1, 1, -1, -1, -1, 0, -1, -1, -1);
+    return (u32v)_mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)x)), highest);
 #elif FT_VECTOR_BYTES == 32
-    return (u32v)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)x));
+    const __m256i highest = _mm256_set_epi8(7, -1, -1, -1, 6, -1, -1, -1, 5, -1, -1, -1, 4, -1, -1, -1, 3, -1, -1, -1, 2, -1,
+                                            -1, -1, 1, -1, -1, -1, 0, -1, -1, -1);
+    int64_t eight;
+    memcpy(&eight, x, sizeof eight);
+    return (u32v)_mm256_shuffle_epi8(_mm256_set1_epi64x(eight), highest);
 #elif defined(__x86_64__)
     int32_t four;
     memcpy(&four, x, sizeof four);
-    return (u32v)_mm_cvtepu8_epi32(_mm_cvtsi32_si128(four));
+    return (u32v)_mm_cvtepu8_epi32(_mm_cvtsi32_si128(four)) << 24;
 #else
     u32v v;
     for (int lane = 0; lane < FT_LANES_f32; lane++)
-        v[lane] = x[lane];
+        v[lane] = (uint32_t)x[lane] << 24;
     return v;
 #endif
 }
@@ -163,66 +176,63 @@ FT_INLINE void ft_store_u8(uint8_t *x, u32v v) {
 #define FT_UNSIGNED_BASE (96u << 23) /* bits of 2^-31 and of 2^-15: zeros where the codes are */
 #define FT_SIGNED_BASE (112u << 23)
 
-FT_INLINE f32v ft_from_unsigned_code(u32v code, f32v unit) {
-    f32v z = (f32v)(code << 20 | FT_SPLAT(FT_UNSIGNED_BASE));
+/* high: the code in the highest byte */
+FT_INLINE f32v ft_from_unsigned_code(u32v high, f32v unit) {
+    f32v z = (f32v)(high >> 4 | FT_SPLAT(FT_UNSIGNED_BASE));
     return ft_fma_f32(z, unit, -unit * ft_broadcast_f32(0x1p-31f));
 }
-FT_INLINE f32v ft_from_signed_code(u32v code, f32v unit) {
-    f32v z = (f32v)((code << 20 & FT_SPLAT(0x7f << 20)) | FT_SPLAT(FT_SIGNED_BASE));
+FT_INLINE f32v ft_from_signed_code(u32v high, f32v unit) {
+    f32v z = (f32v)((high >> 4 & FT_SPLAT(0x7f << 20)) | FT_SPLAT(FT_SIGNED_BASE));
     f32v magnitude = ft_fma_f32(z, unit, -unit * ft_broadcast_f32(0x1p-15f));
-    return (f32v)(FT_BITS(magnitude) | (code << 24 & FT_SPLAT(0x80000000u)));
+    return (f32v)((FT_BITS(magnitude) & FT_MAGNITUDE) | (~high & ~FT_MAGNITUDE));
 }
 
-/* x >= 0; random: 20 bits */
+/* The code in the lowest byte.  random: 20 bits; x >= 0 for the unsigned one. */
 FT_INLINE u32v ft_to_unsigned_code(f32v x, f32v inverse, u32v random) {
     u32v code = (FT_BITS(ft_fma_f32(x, inverse, ft_broadcast_f32(0x1p-31f))) + random) >> 20;
-    return (u32v)ft_max_i32((i32v)code, (i32v)FT_SPLAT((FT_UNSIGNED_BASE >> 20) + 1)); /* bits 0 to 7 */
+    return ft_max_u32(code, FT_SPLAT((FT_UNSIGNED_BASE >> 20) + 1));
 }
 FT_INLINE u32v ft_to_signed_code(f32v x, f32v inverse, u32v random) {
-    f32v magnitude = (f32v)(FT_BITS(x) & 0x7fffffff);
-    u32v code = (FT_BITS(ft_fma_f32(magnitude, inverse, ft_broadcast_f32(0x1p-15f))) + random) >> 20;
-    return (code & 0x7f) | (FT_BITS(x) >> 24 & 0x80);
+    f32v magnitude = (f32v)(FT_BITS(x) & FT_MAGNITUDE);
+    u32v bits = FT_BITS(ft_fma_f32(magnitude, inverse, ft_broadcast_f32(0x1p-15f))) + random;
+    return (bits ^ (FT_BITS(x) >> 4 & FT_SPLAT(1 << 27))) >> 20; /* bit 27 is 1 in all of them */
 }
 
-/* The largest lane of numbers below 2^31. */
+/* The largest lane. */
 FT_INLINE uint32_t ft_top_lane(u32v v) {
-    i32v x = (i32v)v;
 #if FT_VECTOR_BYTES == 64
-    x = ft_max_i32(x, __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
-    x = ft_max_i32(x, __builtin_shufflevector(x, x, 4, 5, 6, 7, 0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15));
-    x = ft_max_i32(x, __builtin_shufflevector(x, x, 2, 3, 0, 1, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+    v = ft_max_u32(v, __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+    v = ft_max_u32(v, __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15));
+    v = ft_max_u32(v, __builtin_shufflevector(v, v, 2, 3, 0, 1, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
 #elif FT_VECTOR_BYTES == 32
-    x = ft_max_i32(x, __builtin_shufflevector(x, x, 4, 5, 6, 7, 0, 1, 2, 3));
-    x = ft_max_i32(x, __builtin_shufflevector(x, x, 2, 3, 0, 1, 4, 5, 6, 7));
+    v = ft_max_u32(v, __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3));
+    v = ft_max_u32(v, __builtin_shufflevector(v, v, 2, 3, 0, 1, 4, 5, 6, 7));
 #else
-    x = ft_max_i32(x, __builtin_shufflevector(x, x, 2, 3, 0, 1));
+    v = ft_max_u32(v, __builtin_shufflevector(v, v, 2, 3, 0, 1));
 #endif
-    return (uint32_t)(x[0] > x[1] ? x[0] : x[1]);
+    return v[0] > v[1] ? v[0] : v[1];
 }
 
 /* The unit for a block whose largest magnitude has these bits: that of the last step, decayed, or a power of two
    times it.  What is not finite makes the whole block NaN. */
 FT_INLINE float ft_unit(float decayed, uint32_t top_bits) {
-    float top;
+    float top, factor;
     memcpy(&top, &top_bits, sizeof top);
-    const float most = FT_CODE_TOP * decayed;
-    if (top < most && top >= 0.5f * most)
-        return decayed;
-    if (top_bits >= 0x7f800000u)
-        return __builtin_nanf("");
-    if (!(top > 0.0f))
-        return decayed;
-    const float fresh = top / (0.75f * FT_CODE_TOP);
-    float ratio = top / most, factor;
-    if (ratio > 0x1p-100f && ratio < 0x1p100f) { /* not where the old unit is 0 or far away */
+    const float ratio = top / (FT_CODE_TOP * decayed);
+    if (__builtin_expect(ratio > 0x1p-100f && ratio < 0x1p100f, 1)) {
         uint32_t bits;
         memcpy(&bits, &ratio, sizeof bits);
         bits = (bits & 0x7f800000u) + (1u << 23); /* the power of two above the ratio */
         memcpy(&factor, &bits, sizeof factor);
-    } else {
-        factor = 0.0f;
+        const float unit = decayed * factor;
+        return unit < FT_SMALLEST_f32 ? FT_SMALLEST_f32 : unit;
     }
-    const float unit = factor > 0.0f ? decayed * factor : fresh;
+    if (top_bits >= 0x7f800000u)
+        return __builtin_nanf("");
+    if (!(top > 0.0f))
+        return decayed;
+    /* the old unit is 0, or far away */
+    const float unit = top / (0.75f * FT_CODE_TOP);
     return unit < FT_SMALLEST_f32 ? FT_SMALLEST_f32 : unit;
 }
 
@@ -232,7 +242,6 @@ FT_INLINE float ft_unit(float decayed, uint32_t top_bits) {
 #define FT_LCG_TERM 2891336453u
 
 typedef struct {
-    u32v state;
     u32v lane_factor, lane_term; /* from a block's first number to that of each lane */
     u32v factor, term;           /* from a number to the next one of its lane */
 } ft_dice;
@@ -250,21 +259,18 @@ FT_INLINE void ft_dice_open(ft_dice *dice) {
     dice->factor = FT_SPLAT(factor);
     dice->term = FT_SPLAT(term);
 }
-/* Mixer of Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014. */
-FT_INLINE void ft_dice_seed(ft_dice *dice, uint64_t key, uint64_t block) {
+/* Numbers of a block's first elements.  The mixer of Steele, Lea and Flood, "Fast splittable pseudorandom number
+   generators", OOPSLA 2014. */
+FT_INLINE u32v ft_dice_first(const ft_dice *dice, uint64_t key, uint64_t block) {
     uint64_t x = key + block * UINT64_C(0x9e3779b97f4a7c15);
     x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
     x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
-    dice->state = FT_SPLAT(x >> 32) * dice->lane_factor + dice->lane_term;
+    return FT_SPLAT(x >> 32) * dice->lane_factor + dice->lane_term;
 }
-FT_INLINE u32v ft_dice_throw(ft_dice *dice) {
-    u32v number = dice->state;
-    dice->state = number * dice->factor + dice->term;
-    return number;
+FT_INLINE u32v ft_dice_next(const ft_dice *dice, u32v random) { return random * dice->factor + dice->term; }
+/* Up to 20 bits of a number for each state, no two of which begin at the same bit: the last bits of such a sequence
+   repeat soon, though within 2^20 numbers later than a block ends.  A parameter's are those of the first state. */
+FT_INLINE u32v ft_dice_20(u32v number, int state) {
+    return state == 0 ? number >> 12 : state == 1 ? number & 0xfffff : number >> 6 & 0xfffff;
 }
-/* Up to 20 bits of a number for each of its uses, no two of which begin at the same bit: the last bits of such a
-   sequence repeat soon, within 2^20 numbers still later than a block ends. */
-FT_INLINE u32v ft_dice_20(u32v number, int use) {
-    return use == 0 ? number >> 12 : use == 1 ? number & 0xfffff : number >> 6 & 0xfffff;
-}
-FT_INLINE u32v ft_dice_16(u32v number, int use) { return ft_dice_20(number, use) >> 4; }
+FT_INLINE u32v ft_dice_16(u32v number, int state) { return ft_dice_20(number, state) >> 4; }

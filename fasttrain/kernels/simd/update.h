@@ -64,7 +64,7 @@ FT_INLINE void SUFFIX(ft_update_walk)(ptrdiff_t n, REAL *param, const REAL *grad
                                       const ft_update_scalars *scalars, SUFFIX(ft_step) step, int n_states) {
     const ft_float_state float_state = ft_flush_subnormals();
     const SUFFIX(ft_update_vectors) s = SUFFIX(ft_update_round)(scalars);
-    const int decays = scalars->weight_decay != 0.0, flags = scalars->flags;
+    const int decays = scalars->weight_decay != 0.0, flags = scalars->flags & ~FT_COARSE;
     REAL *state[FT_MAX_STATES];
     for (int k = 0; k < n_states; k++)
         state[k] = states[k];
@@ -89,9 +89,15 @@ FT_INLINE void SUFFIX(ft_update_walk)(ptrdiff_t n, REAL *param, const REAL *grad
 
 /* ---- general ----------------------------------------------------------------------------------------------- */
 
+/* Which of a rule's states holds what: two bits for each state in turn, FT_SIGNED_STATE and so on. */
+#define FT_KIND(kinds, k) ((kinds) >> 2 * (k) & 3)
+
 #if REAL_IS_FLOAT
-/* How the states of a rule are stored, all in one way but those that are WHOLE; constants of the inlined block. */
+/* How the states of a rule are stored, all in one way but whole ones; constants of the inlined block. */
 enum { FT_STATES_NATIVE = 0, FT_STATES_BFLOAT16, FT_STATES_CODED };
+/* What is known of the rest while compiling: nothing, or that parameters and gradients are both float or both bfloat16,
+   and that nothing is masked, clipped, penalised or copied.  Tests of what does not change cost an eighth of the time. */
+enum { FT_ANY = 0, FT_BARE_FLOAT, FT_BARE_BFLOAT16 };
 #endif
 
 /* Streams of a block of FT_BLOCK elements; the states' units and keys are the target's. */
@@ -121,32 +127,84 @@ FT_INLINE IVEC SUFFIX(ft_kept)(const uint8_t *mask) {
     return kept;
 }
 
-/* One block.  kinds: for each state in turn two bits, FT_SIGNED_STATE and so on. */
-#define FT_KIND(kinds, k) ((kinds) >> 2 * (k) & 3)
+#if REAL_IS_FLOAT
+/* Coded state of a block that has been updated, before it is encoded, with the largest of its bits and the random
+   numbers of its first elements. */
+typedef struct {
+    _Alignas(64) float wide[FT_MAX_STATES][FT_BLOCK];
+    u32v top[FT_MAX_STATES], random;
+    float inverse[FT_MAX_STATES];
+    float *unit[FT_MAX_STATES];
+    uint8_t *state[FT_MAX_STATES];
+} ft_uncoded;
+
+/* Blocks that are updated before they are encoded together, so that none waits for the latency of its units. */
+enum { FT_GROUP = 4 };
+
+FT_INLINE void ft_set_units(ft_uncoded *block, const ft_update_scalars *scalars, int n_states, int kinds) {
+    FT_UNROLL
+    for (int k = 0; k < n_states; k++)
+        if (FT_KIND(kinds, k) != FT_WHOLE_STATE) {
+            const float unit = ft_unit(*block->unit[k] * (float)scalars->state_decay[k], ft_top_lane(block->top[k]));
+            *block->unit[k] = unit;
+            block->inverse[k] = unit > 0.0f ? 1.0f / unit : 0.0f;
+        }
+}
+
+FT_INLINE void ft_encode_block(const ft_uncoded *block, const ft_dice *dice, int n_states, int kinds) {
+    u32v random = block->random;
+    f32v inverse[FT_MAX_STATES] = {{0}};
+    FT_UNROLL
+    for (int k = 0; k < n_states; k++)
+        inverse[k] = ft_broadcast_f32(block->inverse[k]);
+    _Pragma("GCC unroll 1")
+    for (ptrdiff_t i = 0; i < FT_BLOCK; i += FT_LANES_f32) {
+        FT_UNROLL
+        for (int k = 0; k < n_states; k++) {
+            const f32v x = ft_load_f32(&block->wide[k][i]);
+            const u32v bits = ft_dice_20(random, k);
+            if (FT_KIND(kinds, k) == FT_UNSIGNED_STATE)
+                ft_store_u8(block->state[k] + i, ft_to_unsigned_code(x, inverse[k], bits));
+            else if (FT_KIND(kinds, k) == FT_SIGNED_STATE)
+                ft_store_u8(block->state[k] + i, ft_to_signed_code(x, inverse[k], bits));
+        }
+        random = ft_dice_next(dice, random);
+    }
+}
+#endif
+
+/* One block; coded state is left in `uncoded`. */
 FT_INLINE void SUFFIX(ft_update_block)(const SUFFIX(ft_streams) * streams, const ft_update_target *target,
                                        ptrdiff_t block, const ft_update_scalars *scalars,
-                                       const SUFFIX(ft_update_vectors) * s, void *dice_state, SUFFIX(ft_step) step,
-                                       int n_states, int kinds, int storage) {
-    const int decays = scalars->weight_decay != 0.0, flags = scalars->flags;
-    const int clips = scalars->clip < __builtin_inf();
+                                       const SUFFIX(ft_update_vectors) * s, const void *dice_pointer,
+                                       void *uncoded_pointer, SUFFIX(ft_step) step, int n_states, int kinds,
+                                       int storage, int bare) {
+    const int decays = !bare && scalars->weight_decay != 0.0;
+    const int flags = (scalars->flags & ~FT_COARSE) | (storage == FT_STATES_CODED ? FT_COARSE : 0);
+    const int clips = !bare && scalars->clip < __builtin_inf();
     const VEC clip = BROADCAST((REAL)scalars->clip), nothing = {0};
     const SUFFIX(ft_streams) at = *streams;
-    const int param_format = target->param_format, grad_format = target->grad_format;
+    const uint8_t *mask = bare ? NULL : at.mask;
+    uint16_t *copy = bare ? NULL : (uint16_t *)at.copy;
+    const int bare_format = bare == 2 ? FT_BFLOAT16 : FT_NATIVE;
+    const int param_format = bare ? bare_format : target->param_format;
+    const int grad_format = bare ? bare_format : target->grad_format;
 #if REAL_IS_FLOAT
-    ft_dice *dice = (ft_dice *)dice_state;
-    _Alignas(64) float wide[FT_MAX_STATES][FT_BLOCK]; /* coded state before it is encoded */
-    u32v top[FT_MAX_STATES] = {{0}};
+    const ft_dice *dice = (const ft_dice *)dice_pointer;
+    ft_uncoded *uncoded = (ft_uncoded *)uncoded_pointer;
+    u32v top[FT_MAX_STATES] = {{0}}, random = {0};
     f32v unit[FT_MAX_STATES] = {{0}};
-    const int rounds = storage != FT_STATES_NATIVE || param_format == FT_BFLOAT16;
-    if (rounds)
-        ft_dice_seed(dice, scalars->key ^ target->key, (uint64_t)block);
-    const u32v first = dice->state;
+    const int rounds = storage == FT_STATES_BFLOAT16 || param_format == FT_BFLOAT16;
+    if (rounds || storage == FT_STATES_CODED)
+        random = ft_dice_first(dice, scalars->key ^ target->key, (uint64_t)block);
+    if (storage == FT_STATES_CODED)
+        uncoded->random = random;
     FT_UNROLL
     for (int k = 0; k < n_states; k++)
         if (storage == FT_STATES_CODED && FT_KIND(kinds, k) != FT_WHOLE_STATE)
             unit[k] = ft_broadcast_f32(target->unit[k][block]);
 #else
-    (void)dice_state, (void)block, (void)kinds, (void)storage;
+    (void)dice_pointer, (void)uncoded_pointer, (void)block, (void)kinds, (void)storage;
 #endif
     _Pragma("GCC unroll 1")
     for (ptrdiff_t i = 0; i < FT_BLOCK; i += LANES) {
@@ -160,9 +218,9 @@ FT_INLINE void SUFFIX(ft_update_block)(const SUFFIX(ft_streams) * streams, const
             if (storage == FT_STATES_BFLOAT16 && FT_KIND(kinds, k) != FT_WHOLE_STATE)
                 v[k] = ft_from_bfloat16(ft_load_u16((const uint16_t *)at.state[k] + i));
             else if (storage == FT_STATES_CODED && FT_KIND(kinds, k) == FT_UNSIGNED_STATE)
-                v[k] = ft_from_unsigned_code(ft_load_u8(codes), unit[k]);
+                v[k] = ft_from_unsigned_code(ft_load_high_u8(codes), unit[k]);
             else if (storage == FT_STATES_CODED && FT_KIND(kinds, k) == FT_SIGNED_STATE)
-                v[k] = ft_from_signed_code(ft_load_u8(codes), unit[k]);
+                v[k] = ft_from_signed_code(ft_load_high_u8(codes), unit[k]);
             else
 #endif
                 v[k] = LOAD((const REAL *)at.state[k] + i);
@@ -172,23 +230,20 @@ FT_INLINE void SUFFIX(ft_update_block)(const SUFFIX(ft_streams) * streams, const
         if (clips) /* NaN stays */
             g = SELECT(g > clip, clip, SELECT(g < nothing - clip, nothing - clip, g));
         SUFFIX(ft_update_vector)(&p, g, v, s, decays, flags, step);
-        if (at.mask) {
-            const IVEC kept = SUFFIX(ft_kept)(at.mask + i);
+        if (mask) {
+            const IVEC kept = SUFFIX(ft_kept)(mask + i);
             p = SELECT(kept, p, old_p);
             FT_UNROLL
             for (int k = 0; k < n_states; k++)
                 v[k] = SELECT(kept, v[k], old_v[k]);
         }
 #if REAL_IS_FLOAT
-        u32v random = {0};
-        if (rounds)
-            random = ft_dice_throw(dice);
         if (param_format == FT_BFLOAT16)
-            ft_store_u16((uint16_t *)at.param + i, ft_to_bfloat16(p, ft_dice_16(random, 2)));
+            ft_store_u16((uint16_t *)at.param + i, ft_to_bfloat16(p, ft_dice_16(random, 0)));
         else
             STORE((float *)at.param + i, p);
-        if (at.copy)
-            ft_store_u16((uint16_t *)at.copy + i, ft_to_nearest_bfloat16(p));
+        if (copy)
+            ft_store_u16(copy + i, ft_to_nearest_bfloat16(p));
         FT_UNROLL
         for (int k = 0; k < n_states; k++) {
             if (storage == FT_STATES_NATIVE || FT_KIND(kinds, k) == FT_WHOLE_STATE) {
@@ -196,10 +251,13 @@ FT_INLINE void SUFFIX(ft_update_block)(const SUFFIX(ft_streams) * streams, const
             } else if (storage == FT_STATES_BFLOAT16) {
                 ft_store_u16((uint16_t *)at.state[k] + i, ft_to_bfloat16(v[k], ft_dice_16(random, k)));
             } else {
-                top[k] = (u32v)ft_max_i32((i32v)(FT_BITS(v[k]) & 0x7fffffff), (i32v)top[k]);
-                STORE(&wide[k][i], v[k]);
+                const u32v bits = FT_BITS(v[k]); /* a negative NaN is the largest number, too */
+                top[k] = ft_max_u32(FT_KIND(kinds, k) == FT_UNSIGNED_STATE ? bits : bits & FT_MAGNITUDE, top[k]);
+                STORE(&uncoded->wide[k][i], v[k]);
             }
         }
+        if (rounds)
+            random = ft_dice_next(dice, random);
 #else
         STORE((double *)at.param + i, p);
         FT_UNROLL
@@ -208,31 +266,13 @@ FT_INLINE void SUFFIX(ft_update_block)(const SUFFIX(ft_streams) * streams, const
 #endif
     }
 #if REAL_IS_FLOAT
-    if (storage != FT_STATES_CODED || n_states == 0)
-        return;
-    f32v inverse[FT_MAX_STATES] = {{0}};
     FT_UNROLL
     for (int k = 0; k < n_states; k++)
-        if (FT_KIND(kinds, k) != FT_WHOLE_STATE) {
-            float *own = &target->unit[k][block];
-            *own = ft_unit(*own * (float)scalars->state_decay[k], ft_top_lane(top[k]));
-            inverse[k] = ft_broadcast_f32(*own > 0.0f ? 1.0f / *own : 0.0f);
+        if (storage == FT_STATES_CODED && FT_KIND(kinds, k) != FT_WHOLE_STATE) {
+            uncoded->top[k] = top[k];
+            uncoded->unit[k] = &target->unit[k][block];
+            uncoded->state[k] = at.state[k];
         }
-    dice->state = first;
-    _Pragma("GCC unroll 1")
-    for (ptrdiff_t i = 0; i < FT_BLOCK; i += LANES) {
-        const u32v random = ft_dice_throw(dice);
-        FT_UNROLL
-        for (int k = 0; k < n_states; k++) {
-            if (FT_KIND(kinds, k) == FT_WHOLE_STATE)
-                continue;
-            const f32v x = LOAD(&wide[k][i]);
-            const u32v bits = ft_dice_20(random, k);
-            ft_store_u8((uint8_t *)at.state[k] + i,
-                        FT_KIND(kinds, k) == FT_UNSIGNED_STATE ? ft_to_unsigned_code(x, inverse[k], bits)
-                                                               : ft_to_signed_code(x, inverse[k], bits));
-        }
-    }
 #endif
 }
 
@@ -244,7 +284,7 @@ FT_INLINE ptrdiff_t SUFFIX(ft_width)(int format) {
 /* All blocks of elements start .. start + n - 1; the last, where it is not whole, in padded copies of its streams. */
 FT_INLINE void SUFFIX(ft_update_blocks)(ptrdiff_t start, ptrdiff_t n, const ft_update_target *target,
                                         const void *grad, const ft_update_scalars *scalars, SUFFIX(ft_step) step,
-                                        int n_states, int kinds, int storage) {
+                                        int n_states, int kinds, int storage, int bare) {
     const ft_float_state float_state = ft_flush_subnormals();
     const SUFFIX(ft_update_vectors) s = SUFFIX(ft_update_round)(scalars);
     const ptrdiff_t param_width = SUFFIX(ft_width)(target->param_format);
@@ -254,11 +294,9 @@ FT_INLINE void SUFFIX(ft_update_blocks)(ptrdiff_t start, ptrdiff_t n, const ft_u
         state_width[k] = SUFFIX(ft_width)(target->state_format[k]);
 #if REAL_IS_FLOAT
     ft_dice dice;
+    ft_uncoded uncoded[FT_GROUP];
+    int n_uncoded = 0;
     ft_dice_open(&dice);
-    dice.state = dice.term;
-    void *dice_state = &dice;
-#else
-    void *dice_state = NULL;
 #endif
     for (ptrdiff_t i = start; i < start + n; i += FT_BLOCK) {
         const ptrdiff_t count = start + n - i < FT_BLOCK ? start + n - i : FT_BLOCK;
@@ -283,7 +321,19 @@ FT_INLINE void SUFFIX(ft_update_blocks)(ptrdiff_t start, ptrdiff_t n, const ft_u
             for (int k = 0; k < n_states; k++)
                 at.state[k] = memcpy(padded[3 + k], own.state[k], (size_t)(count * state_width[k]));
         }
-        SUFFIX(ft_update_block)(&at, target, i / FT_BLOCK, scalars, &s, dice_state, step, n_states, kinds, storage);
+#if REAL_IS_FLOAT
+        ft_update_block_f32(&at, target, i / FT_BLOCK, scalars, &s, &dice, &uncoded[n_uncoded], step, n_states, kinds,
+                            storage, bare);
+        if (storage == FT_STATES_CODED && (++n_uncoded == FT_GROUP || i + FT_BLOCK >= start + n)) {
+            for (int j = 0; j < n_uncoded; j++)
+                ft_set_units(&uncoded[j], scalars, n_states, kinds);
+            for (int j = 0; j < n_uncoded; j++)
+                ft_encode_block(&uncoded[j], &dice, n_states, kinds);
+            n_uncoded = 0;
+        }
+#else
+        ft_update_block_f64(&at, target, i / FT_BLOCK, scalars, &s, NULL, NULL, step, n_states, kinds, storage, bare);
+#endif
         if (count < FT_BLOCK) {
             memcpy(own.param, at.param, (size_t)(count * param_width));
             if (own.copy)
@@ -298,25 +348,40 @@ FT_INLINE void SUFFIX(ft_update_blocks)(ptrdiff_t start, ptrdiff_t n, const ft_u
 /* ---- one loop for each rule ---------------------------------------------------------------------------------- */
 
 #if REAL_IS_FLOAT
+/* FT_BARE_FLOAT or FT_BARE_BFLOAT16 where they hold. */
+FT_INLINE int ft_bareness(const ft_update_target *target, const ft_update_scalars *scalars) {
+    if (target->mask || target->copy || scalars->clip < __builtin_inf() || scalars->weight_decay != 0.0 ||
+        target->param_format != target->grad_format)
+        return FT_ANY;
+    return target->param_format == FT_NATIVE ? FT_BARE_FLOAT : FT_BARE_BFLOAT16;
+}
+
 #define FT_DEFINE_GENERAL(rule, n_states, kinds)                                                             \
     static void SUFFIX(ft_##rule##_general)(ptrdiff_t start, ptrdiff_t n, const ft_update_target *target,    \
                                             const void *grad, const ft_update_scalars *scalars) {            \
         const int format = n_states ? target->state_format[n_states - 1] : FT_NATIVE;                        \
+        const int bare = ft_bareness(target, scalars);                                                       \
         if (format == FT_NATIVE)                                                                             \
             ft_update_blocks_f32(start, n, target, grad, scalars, ft_##rule##_step_f32, n_states, kinds,     \
-                                 FT_STATES_NATIVE);                                                          \
+                                 FT_STATES_NATIVE, FT_ANY);                                                  \
         else if (format == FT_BFLOAT16)                                                                      \
             ft_update_blocks_f32(start, n, target, grad, scalars, ft_##rule##_step_f32, n_states, kinds,     \
-                                 FT_STATES_BFLOAT16);                                                        \
+                                 FT_STATES_BFLOAT16, FT_ANY);                                                \
+        else if (bare == FT_BARE_FLOAT)                                                                      \
+            ft_update_blocks_f32(start, n, target, grad, scalars, ft_##rule##_step_f32, n_states, kinds,     \
+                                 FT_STATES_CODED, FT_BARE_FLOAT);                                            \
+        else if (bare == FT_BARE_BFLOAT16)                                                                   \
+            ft_update_blocks_f32(start, n, target, grad, scalars, ft_##rule##_step_f32, n_states, kinds,     \
+                                 FT_STATES_CODED, FT_BARE_BFLOAT16);                                         \
         else                                                                                                 \
             ft_update_blocks_f32(start, n, target, grad, scalars, ft_##rule##_step_f32, n_states, kinds,     \
-                                 FT_STATES_CODED);                                                           \
+                                 FT_STATES_CODED, FT_ANY);                                                   \
     }
 #else
 #define FT_DEFINE_GENERAL(rule, n_states, kinds)                                                             \
     static void SUFFIX(ft_##rule##_general)(ptrdiff_t start, ptrdiff_t n, const ft_update_target *target,    \
                                             const void *grad, const ft_update_scalars *scalars) {            \
-        ft_update_blocks_f64(start, n, target, grad, scalars, ft_##rule##_step_f64, n_states, kinds, 0);     \
+        ft_update_blocks_f64(start, n, target, grad, scalars, ft_##rule##_step_f64, n_states, kinds, 0, 0);  \
     }
 #endif
 

@@ -166,7 +166,7 @@ FT_INLINE f32v ft_min_f32(f32v a, f32v b) { return (f32v)_mm512_min_ps((__m512)a
 FT_INLINE f64v ft_min_f64(f64v a, f64v b) { return (f64v)_mm512_min_pd((__m512d)a, (__m512d)b); }
 FT_INLINE f32v ft_max_f32(f32v a, f32v b) { return (f32v)_mm512_max_ps((__m512)a, (__m512)b); }
 FT_INLINE f64v ft_max_f64(f64v a, f64v b) { return (f64v)_mm512_max_pd((__m512d)a, (__m512d)b); }
-FT_INLINE i32v ft_max_i32(i32v a, i32v b) { return (i32v)_mm512_max_epi32((__m512i)a, (__m512i)b); }
+FT_INLINE u32v ft_max_u32(u32v a, u32v b) { return (u32v)_mm512_max_epu32((__m512i)a, (__m512i)b); }
 #elif FT_VECTOR_BYTES == 32
 FT_INLINE f32v ft_select_f32(i32v mask, f32v yes, f32v no) {
     return (f32v)_mm256_blendv_ps((__m256)no, (__m256)yes, (__m256)mask);
@@ -178,7 +178,7 @@ FT_INLINE f32v ft_min_f32(f32v a, f32v b) { return (f32v)_mm256_min_ps((__m256)a
 FT_INLINE f64v ft_min_f64(f64v a, f64v b) { return (f64v)_mm256_min_pd((__m256d)a, (__m256d)b); }
 FT_INLINE f32v ft_max_f32(f32v a, f32v b) { return (f32v)_mm256_max_ps((__m256)a, (__m256)b); }
 FT_INLINE f64v ft_max_f64(f64v a, f64v b) { return (f64v)_mm256_max_pd((__m256d)a, (__m256d)b); }
-FT_INLINE i32v ft_max_i32(i32v a, i32v b) { return (i32v)_mm256_max_epi32((__m256i)a, (__m256i)b); }
+FT_INLINE u32v ft_max_u32(u32v a, u32v b) { return (u32v)_mm256_max_epu32((__m256i)a, (__m256i)b); }
 #elif defined(__x86_64__)
 FT_INLINE f32v ft_select_f32(i32v mask, f32v yes, f32v no) {
     return (f32v)_mm_blendv_ps((__m128)no, (__m128)yes, (__m128)mask);
@@ -190,29 +190,45 @@ FT_INLINE f32v ft_min_f32(f32v a, f32v b) { return (f32v)_mm_min_ps((__m128)a, (
 FT_INLINE f64v ft_min_f64(f64v a, f64v b) { return (f64v)_mm_min_pd((__m128d)a, (__m128d)b); }
 FT_INLINE f32v ft_max_f32(f32v a, f32v b) { return (f32v)_mm_max_ps((__m128)a, (__m128)b); }
 FT_INLINE f64v ft_max_f64(f64v a, f64v b) { return (f64v)_mm_max_pd((__m128d)a, (__m128d)b); }
-FT_INLINE i32v ft_max_i32(i32v a, i32v b) { return (i32v)_mm_max_epi32((__m128i)a, (__m128i)b); }
+FT_INLINE u32v ft_max_u32(u32v a, u32v b) { return (u32v)_mm_max_epu32((__m128i)a, (__m128i)b); }
 #else
 FT_INLINE f32v ft_min_f32(f32v a, f32v b) { return ft_select_f32(a < b, a, b); }
 FT_INLINE f64v ft_min_f64(f64v a, f64v b) { return ft_select_f64(a < b, a, b); }
 FT_INLINE f32v ft_max_f32(f32v a, f32v b) { return ft_select_f32(a > b, a, b); }
 FT_INLINE f64v ft_max_f64(f64v a, f64v b) { return ft_select_f64(a > b, a, b); }
-FT_INLINE i32v ft_max_i32(i32v a, i32v b) { return (i32v)ft_select_f32(a > b, (f32v)a, (f32v)b); }
+FT_INLINE u32v ft_max_u32(u32v a, u32v b) { return (u32v)ft_select_f32((i32v)(a > b), (f32v)a, (f32v)b); }
+#endif
+
+/* a * b + c: one rounding where the level has the instruction, two where it has not. */
+#if FT_HAS_FMA && FT_VECTOR_BYTES == 64
+FT_INLINE f32v ft_fma_f32(f32v a, f32v b, f32v c) { return (f32v)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
+FT_INLINE f64v ft_fma_f64(f64v a, f64v b, f64v c) { return (f64v)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c); }
+#elif FT_HAS_FMA && FT_VECTOR_BYTES == 32
+FT_INLINE f32v ft_fma_f32(f32v a, f32v b, f32v c) { return (f32v)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
+FT_INLINE f64v ft_fma_f64(f64v a, f64v b, f64v c) { return (f64v)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c); }
+#elif FT_HAS_FMA
+FT_INLINE f32v ft_fma_f32(f32v a, f32v b, f32v c) {
+    f32v r;
+    for (int lane = 0; lane < FT_LANES_f32; lane++)
+        r[lane] = __builtin_fmaf(a[lane], b[lane], c[lane]);
+    return r;
+}
+FT_INLINE f64v ft_fma_f64(f64v a, f64v b, f64v c) {
+    f64v r;
+    for (int lane = 0; lane < FT_LANES_f64; lane++)
+        r[lane] = __builtin_fma(a[lane], b[lane], c[lane]);
+    return r;
+}
+#else
+FT_INLINE f32v ft_fma_f32(f32v a, f32v b, f32v c) { return a * b + c; }
+FT_INLINE f64v ft_fma_f64(f64v a, f64v b, f64v c) { return a * b + c; }
 #endif
 
 /* One body for float and double; both families of names are made here. */
-#define FT_DEFINE_VECTOR_OPS(S, T, IS, FMA, SQRT)                                                        \
+#define FT_DEFINE_VECTOR_OPS(S, T, IS, SQRT)                                                        \
     FT_INLINE S##v ft_load_##S(const T *x) { return *(const S##u *)x; }                              \
     FT_INLINE void ft_store_##S(T *x, S##v v) { *(S##u *)x = v; }                                    \
     FT_INLINE S##v ft_broadcast_##S(T x) { return x - (S##v){0}; }                                   \
-    /* a * b + c: one rounding where the level has the instruction, two where it has not. */         \
-    FT_INLINE S##v ft_fma_##S(S##v a, S##v b, S##v c) {                                              \
-        if (!FT_HAS_FMA)                                                                             \
-            return a * b + c;                                                                        \
-        S##v r;                                                                                      \
-        for (int lane = 0; lane < FT_LANES_##S; lane++)                                              \
-            r[lane] = FMA(a[lane], b[lane], c[lane]);                                                \
-        return r;                                                                                    \
-    }                                                                                                \
     FT_INLINE S##v ft_sqrt_##S(S##v a) {                                                             \
         S##v r;                                                                                      \
         for (int lane = 0; lane < FT_LANES_##S; lane++)                                              \
@@ -254,8 +270,23 @@ FT_INLINE i32v ft_max_i32(i32v a, i32v b) { return (i32v)ft_select_f32(a > b, (f
         return any != 0;                                                                             \
     }
 
-FT_DEFINE_VECTOR_OPS(f32, float, i32, __builtin_fmaf, __builtin_sqrtf)
-FT_DEFINE_VECTOR_OPS(f64, double, i64, __builtin_fma, __builtin_sqrt)
+FT_DEFINE_VECTOR_OPS(f32, float, i32, __builtin_sqrtf)
+FT_DEFINE_VECTOR_OPS(f64, double, i64, __builtin_sqrt)
+
+/* 1 / sqrt(x) and 1 / x with 12 bits or more; the bits differ from processor to processor. */
+#if FT_VECTOR_BYTES == 64
+FT_INLINE f32v ft_coarse_reciprocal_sqrt(f32v x) { return (f32v)_mm512_rsqrt14_ps((__m512)x); }
+FT_INLINE f32v ft_coarse_reciprocal(f32v x) { return (f32v)_mm512_rcp14_ps((__m512)x); }
+#elif FT_VECTOR_BYTES == 32
+FT_INLINE f32v ft_coarse_reciprocal_sqrt(f32v x) { return (f32v)_mm256_rsqrt_ps((__m256)x); }
+FT_INLINE f32v ft_coarse_reciprocal(f32v x) { return (f32v)_mm256_rcp_ps((__m256)x); }
+#elif defined(__x86_64__)
+FT_INLINE f32v ft_coarse_reciprocal_sqrt(f32v x) { return (f32v)_mm_rsqrt_ps((__m128)x); }
+FT_INLINE f32v ft_coarse_reciprocal(f32v x) { return (f32v)_mm_rcp_ps((__m128)x); }
+#else
+FT_INLINE f32v ft_coarse_reciprocal_sqrt(f32v x) { return ft_broadcast_f32(1.0f) / ft_sqrt_f32(x); }
+FT_INLINE f32v ft_coarse_reciprocal(f32v x) { return ft_broadcast_f32(1.0f) / x; }
+#endif
 
 /*
  * Sums of four vectors at once, each in the order of ft_sum: halves are folded together down to 128 bits, and
