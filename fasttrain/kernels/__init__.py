@@ -4,8 +4,10 @@ Each function works in place or into ``out=``, releases the GIL, takes ``n_threa
 threads, and never copies or converts an array silently.  Each has a twin of the same name and signature
 in :mod:`fasttrain.reference`, in plain NumPy.
 """
+from fasttrain.kernels.adafactor import adafactor_update
 from fasttrain.kernels.coordinates import coordinate_descent, coordinate_descent_gram
 from fasttrain.kernels.detection import box_iou, detection_precision_recall
+from fasttrain.kernels.lamb import lamb_update
 from fasttrain.kernels.linalg import dense_backward, dense_forward, matmul
 from fasttrain.kernels.linear import linear_value_and_grad
 from fasttrain.kernels.losses import (
@@ -16,6 +18,7 @@ from fasttrain.kernels.losses import (
     softmax,
 )
 from fasttrain.kernels.metrics import confusion_matrix
+from fasttrain.kernels.muon import muon_update
 from fasttrain.kernels.optim import (
     adadelta_update,
     adagrad_update,
@@ -53,6 +56,7 @@ __all__ = [
     "activation_forward",
     "adadelta_update",
     "adagrad_update",
+    "adafactor_update",
     "adam_update",
     "adamax_update",
     "all_finite",
@@ -75,6 +79,7 @@ __all__ = [
     "exp",
     "expm1",
     "half_squared_error_value_and_grad",
+    "lamb_update",
     "linear_value_and_grad",
     "lion_update",
     "log",
@@ -83,6 +88,7 @@ __all__ = [
     "mse_value_and_grad",
     "nadam_update",
     "radam_update",
+    "muon_update",
     "ranking_curve",
     "ranking_scores",
     "regression_loss",

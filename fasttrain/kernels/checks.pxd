@@ -35,3 +35,13 @@ cdef int check_option(object value, str name, tuple names) except -1
 cdef double check_number(object value, str name, double low=*, bint positive=*) except? -1.0
 # An integer, not a bool, from low to high.
 cdef Py_ssize_t check_integer(object value, str name, Py_ssize_t low, Py_ssize_t high) except? -1
+# What update rules are given: the parameter, any shape, C-contiguous and writeable; an array of the parameter's shape
+# and dtype; and one that is written too, so that it must overlap neither param nor grad.
+cdef cnp.ndarray param_array(object value, str name)
+cdef cnp.ndarray param_array_like(object value, str name, cnp.ndarray param)
+cdef cnp.ndarray state_array(object value, str name, cnp.ndarray param, cnp.ndarray grad)
+# The number of a step, from 1 to 2^53, as a double, which holds every such count.
+cdef double check_step(object value) except? -1.0
+cdef bint check_flag(object value, str name) except -1
+# A real number in [0, 1).
+cdef double check_fraction(object value, str name) except? -1.0

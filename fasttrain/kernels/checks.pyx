@@ -223,3 +223,53 @@ cdef Py_ssize_t check_integer(object value, str name, Py_ssize_t low, Py_ssize_t
     if not low <= number <= high:
         raise ValueError(f"{name} must be between {low} and {high}, got {number}")
     return number
+
+
+# ---- update rules -----------------------------------------------------------------------------------------
+
+cdef cnp.ndarray param_array(object value, str name):
+    cdef cnp.ndarray array = real_array(value, name, -1)
+    check_contiguous(array, name)
+    check_writeable(array, name)
+    return array
+
+
+cdef cnp.ndarray param_array_like(object value, str name, cnp.ndarray param):
+    cdef cnp.ndarray array = real_array_like(value, name, -1, param, "param")
+    if not cnp.PyArray_SAMESHAPE(array, param):
+        raise ValueError(f"{name} must have the shape of param, {_shape(param)}, got {_shape(array)}")
+    check_contiguous(array, name)
+    return array
+
+
+cdef cnp.ndarray state_array(object value, str name, cnp.ndarray param, cnp.ndarray grad):
+    cdef cnp.ndarray array = param_array_like(value, name, param)
+    check_writeable(array, name)
+    check_disjoint(array, name, param, "param")
+    check_disjoint(array, name, grad, "grad")
+    return array
+
+
+cdef double check_step(object value) except? -1.0:
+    if isinstance(value, bool):
+        raise TypeError(f"step must be a positive integer, got {value!r}")
+    try:
+        count = operator.index(value)
+    except TypeError:
+        raise TypeError(f"step must be a positive integer, got {value!r}") from None
+    if not 1 <= count <= 9007199254740992:
+        raise ValueError(f"step must be between 1 and 2**53, got {count}")
+    return <double> count
+
+
+cdef bint check_flag(object value, str name) except -1:
+    if value is True or value is False or isinstance(value, np.bool_):
+        return bool(value)
+    raise TypeError(f"{name} must be True or False, got {value!r}")
+
+
+cdef double check_fraction(object value, str name) except? -1.0:
+    cdef double number = check_number(value, name, 0.0)
+    if number >= 1.0:
+        raise ValueError(f"{name} must be in [0, 1), got {value!r}")
+    return number

@@ -1,5 +1,12 @@
+cimport numpy as cnp
+
 from fasttrain.kernels.table cimport ft_packing
 
+
+# out = op(a) op(a), a product that is symmetric: a a^T, a^T a, or a a of a symmetric a.  The same bits as matmul's, for
+# half the work.  The arrays are as matmul checks them.
+cdef int symmetric_product(cnp.ndarray a, bint transpose_a, bint transpose_b, cnp.ndarray out,
+                           object n_threads) except -1
 
 # Blocks in which a sum over k is added up, of about block_depth terms each.  By k alone: they decide on the bits.
 cdef inline Py_ssize_t depth_blocks(Py_ssize_t k, Py_ssize_t block_depth) noexcept nogil:

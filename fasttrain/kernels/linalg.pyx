@@ -8,6 +8,9 @@ order in which the tiles read them.  Few rows of a by a long transposed b are co
 b^T a^T: then the small a is packed instead of b, and each piece is transposed into c.  The sum over k runs in
 order through registers and, beyond block_depth, through c: every element of c has the same bits for any number
 of threads and whatever is computed beside it.
+
+Of a product that is known to be symmetric, pieces leave out the panels right of their last row, and what is left of
+the diagonal is copied there in the end.
 """
 import numpy as np
 
@@ -66,6 +69,9 @@ cdef Py_ssize_t PACK_PANELS = 4
 cdef Py_ssize_t PACK_BYTES = 32 << 20
 # Rows whose column sums are one piece.
 cdef Py_ssize_t SUM_ROWS = 512
+# Of a symmetric product: rows of a piece at least, since fewer rows leave out more and pieces are of unequal width;
+# and rows that are copied across the diagonal as one piece.
+cdef Py_ssize_t SYMMETRIC_ROWS = 32, MIRROR_ROWS = 64
 
 # What follows the product in each piece of c.
 ctypedef struct epilogue:
@@ -165,7 +171,7 @@ ctypedef struct product:
     Py_ssize_t c_row_stride
     const void* bias                # (n,) or NULL
     const epilogue* after
-    bint accumulate, pack, tile
+    bint accumulate, pack, tile, symmetric
     bint flipped                    # c is (n, m) in memory
     Py_ssize_t panel, n_panels, n_blocks, deepest
     # b is packed in sections of some panels by some blocks of depth; there is one section if it is not packed
@@ -203,6 +209,8 @@ cdef void _compute_piece(const real* b, const product* p, Py_ssize_t first_panel
     cdef Py_ssize_t n_panels = end_panel - first_panel, column_share = share % p.column_shares
     cdef Py_ssize_t panel = first_panel + n_panels * column_share // p.column_shares
     cdef Py_ssize_t past = first_panel + n_panels * (column_share + 1) // p.column_shares
+    if p.symmetric:
+        past = min(past, (row + n_rows + p.panel - 1) // p.panel)
     cdef Py_ssize_t column = panel * p.panel, n_columns = min(p.n, past * p.panel) - column
     cdef Py_ssize_t section_start = p.k * first_block // p.n_blocks, block, start, depth, z_stride = p.c_row_stride
     cdef Py_ssize_t a_row_stride = p.a_row_stride, a_column_stride = p.a_column_stride
@@ -241,6 +249,15 @@ cdef void _compute_piece(const real* b, const product* p, Py_ssize_t first_panel
         _finish_piece(n_rows, n_columns, <real*> p.c, p.c_row_stride, row, column, p.after)
 
 
+cdef void _mirror_piece(real* c, const product* p, Py_ssize_t piece) noexcept nogil:
+    """Some rows of the left of c, as columns of its right."""
+    cdef Py_ssize_t row = piece * MIRROR_ROWS, end = min(p.m, row + MIRROR_ROWS), i, j
+    transpose(end - row, row, c + row * p.c_row_stride, p.c_row_stride, c + row, p.c_row_stride)
+    for i in range(row, end):
+        for j in range(i + 1, end):
+            c[i * p.c_row_stride + j] = c[j * p.c_row_stride + i]
+
+
 cdef void _member(const real* b, product* p) noexcept nogil:
     """One thread's way through the product; see threads.h for the crew."""
     cdef int thread = ft_crew_join(&p.crew)
@@ -275,9 +292,15 @@ cdef void _member(const real* b, product* p) noexcept nogil:
             if ft_crew_finish(&p.crew, n_pieces):
                 ft_crew_advance(&p.crew, phase)
             piece = ft_crew_take(&p.crew, thread, phase, n_pieces)
-        if section + 1 < p.n_sections:
+        if section + 1 < p.n_sections or p.symmetric:
             ft_crew_wait(&p.crew, phase)
             phase += 1
+    if p.symmetric:
+        n_pieces = (p.m + MIRROR_ROWS - 1) // MIRROR_ROWS
+        piece = ft_crew_take(&p.crew, thread, phase, n_pieces)
+        while piece >= 0:
+            _mirror_piece(<real*> p.c, p, piece)
+            piece = ft_crew_take(&p.crew, thread, phase, n_pieces)
     ft_crew_leave(&p.crew, thread)
 
 
@@ -317,6 +340,7 @@ cdef void _cut(product* p, Py_ssize_t itemsize, Py_ssize_t tile_rows, const ft_p
     p.share_pieces = max(
         (rows + (TILED_PIECE_ROWS if p.tile else PIECE_ROWS) - 1) // (TILED_PIECE_ROWS if p.tile else PIECE_ROWS),
         min(4, min(rows // 16, <Py_ssize_t> (<double> p.m * p.n * p.k / (PIECE_GRAIN * n_threads)))),
+        min(8, rows // SYMMETRIC_ROWS) if p.symmetric else 1,
         1,
     )
 
@@ -383,7 +407,7 @@ cdef cnp.ndarray _output(object out, str name, Py_ssize_t n_rows, Py_ssize_t n_c
 cdef int _multiply(cnp.ndarray a, Py_ssize_t a_rows, Py_ssize_t a_row_stride, Py_ssize_t a_column_stride,
                    cnp.ndarray b, Py_ssize_t b_columns, Py_ssize_t b_row_stride, Py_ssize_t b_column_stride,
                    Py_ssize_t k, cnp.ndarray out, bint accumulate, cnp.ndarray bias, const epilogue* after,
-                   object n_threads) except -1:
+                   object n_threads, bint symmetric=False) except -1:
     """_product for the dtype of the arrays; all checks are done."""
     cdef int threads = threads_for(n_threads, <double> a_rows * b_columns * k, THREAD_GRAIN)
     cdef product p
@@ -394,8 +418,8 @@ cdef int _multiply(cnp.ndarray a, Py_ssize_t a_rows, Py_ssize_t a_row_stride, Py
     p.b, p.b_row_stride, p.b_column_stride = cnp.PyArray_DATA(b), b_row_stride, b_column_stride
     p.c, p.c_row_stride = cnp.PyArray_DATA(out), row_stride(out, "out")
     p.bias = cnp.PyArray_DATA(bias) if bias is not None else NULL
-    p.after, p.accumulate, p.flipped = after, accumulate, False
-    cdef bint plain = (not accumulate and bias is None and after.activation == FT_IDENTITY
+    p.after, p.accumulate, p.flipped, p.symmetric = after, accumulate, False, symmetric
+    cdef bint plain = (not symmetric and not accumulate and bias is None and after.activation == FT_IDENTITY
                        and after.pre_activation == NULL)
     if (
         # what is packed and transposed, a and c, must be less than b, which would be packed
@@ -487,6 +511,17 @@ def matmul(a, b, out=None, *, bint transpose_a=False, bint transpose_b=False, bi
               right, n, _element_stride(right, b_row_axis, "b"), _element_stride(right, 1 - b_row_axis, "b"),
               k, result, accumulate, None, &after, n_threads)
     return result
+
+
+cdef int symmetric_product(cnp.ndarray a, bint transpose_a, bint transpose_b, cnp.ndarray out,
+                           object n_threads) except -1:
+    cdef int a_row_axis = 1 if transpose_a else 0, b_row_axis = 1 if transpose_b else 0
+    cdef Py_ssize_t n = cnp.PyArray_DIM(a, a_row_axis)
+    cdef epilogue after
+    after.activation, after.pre_activation, after.pre_activation_stride = FT_IDENTITY, NULL, 0
+    return _multiply(a, n, _element_stride(a, a_row_axis, "a"), _element_stride(a, 1 - a_row_axis, "a"),
+                     a, n, _element_stride(a, b_row_axis, "a"), _element_stride(a, 1 - b_row_axis, "a"),
+                     cnp.PyArray_DIM(a, 1 - a_row_axis), out, False, None, &after, n_threads, True)
 
 
 # ---- the dense layer ---------------------------------------------------------------------------------------

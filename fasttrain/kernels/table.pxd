@@ -16,6 +16,7 @@ cdef extern from "simd/table.h" nogil:
         FT_MOMENT_ERROR_CENTRED, FT_MOMENT_SQUARED_ERROR, FT_N_MOMENTS
         FT_COUNT_LANES, FT_WEIGHT_LANES
         FT_BOOTSTRAP_BLOCK, FT_BOOTSTRAP_LANES, FT_BOOTSTRAP_POSITIVE, FT_BOOTSTRAP_LAST
+        FT_ADAFACTOR_STRIP
 
     const Py_ssize_t FT_TILED
 
@@ -44,6 +45,9 @@ cdef extern from "simd/table.h" nogil:
         uint64_t key
         int param_format, grad_format
         int state_format[3]
+
+    ctypedef struct ft_lamb_scalars:
+        double grad_factor, beta1, beta2, mean_factor, eps, weight_decay
 
     ctypedef struct ft_packing:
         Py_ssize_t depth, rows, few_rows, large_bytes, alias_bytes
@@ -148,6 +152,31 @@ cdef extern from "simd/table.h" nogil:
         void (*rank_weighted_area)(Py_ssize_t n, const void* rows, double all_positives,
                                    double all_negatives, double tp, double fp, double* area,
                                    double* precisions) noexcept nogil
+        void (*lamb_moments)(Py_ssize_t n, const float* param, const float* grad, float* exp_avg,
+                             float* exp_avg_sq, const ft_lamb_scalars* scalars, double* sums) noexcept nogil
+        void (*lamb_step)(Py_ssize_t n, float* param, const float* exp_avg, const float* exp_avg_sq,
+                          const ft_lamb_scalars* scalars, double step_size) noexcept nogil
+        double (*adafactor_sums)(Py_ssize_t n_rows, Py_ssize_t n_columns, const float* param, const float* grad,
+                                 Py_ssize_t row_stride, double grad_factor, double* row_sums,
+                                 double* column_sums) noexcept nogil
+        double (*adafactor_means)(Py_ssize_t n, Py_ssize_t n_parts, const double* sums, double count,
+                                  double weight, float* means) noexcept nogil
+        void (*adafactor_factors)(Py_ssize_t n, const float* means, double divisor, float* factors) noexcept nogil
+        double (*adafactor_norm)(Py_ssize_t n_rows, Py_ssize_t n_columns, const float* grad, Py_ssize_t row_stride,
+                                 double grad_factor, const float* row_factors, const float* column_factors,
+                                 double limit) noexcept nogil
+        void (*adafactor_step)(Py_ssize_t n_rows, Py_ssize_t n_columns, float* param, const float* grad,
+                               Py_ssize_t row_stride, double grad_factor, const float* row_factors,
+                               const float* column_factors, double limit, double decay_factor,
+                               double step_size) noexcept nogil
+        void (*adafactor_variance)(Py_ssize_t n, const float* param, const float* grad, float* variance,
+                                   double grad_factor, double weight, double eps, double* sums) noexcept nogil
+        void (*adafactor_vector_step)(Py_ssize_t n, float* param, const float* grad, const float* variance,
+                                      double grad_factor, double eps, double decay_factor,
+                                      double step_size) noexcept nogil
+        double (*muon_momentum)(Py_ssize_t n, const float* grad, float* buffer, float* update, double grad_factor,
+                                double momentum, int nesterov) noexcept nogil
+        void (*scale_add)(Py_ssize_t n, double alpha, float* y, double beta, const float* x) noexcept nogil
 
     ctypedef struct ft_ops_f64:
         Py_ssize_t tile_rows, tile_columns
@@ -246,6 +275,31 @@ cdef extern from "simd/table.h" nogil:
         void (*rank_weighted_area)(Py_ssize_t n, const void* rows, double all_positives,
                                    double all_negatives, double tp, double fp, double* area,
                                    double* precisions) noexcept nogil
+        void (*lamb_moments)(Py_ssize_t n, const double* param, const double* grad, double* exp_avg,
+                             double* exp_avg_sq, const ft_lamb_scalars* scalars, double* sums) noexcept nogil
+        void (*lamb_step)(Py_ssize_t n, double* param, const double* exp_avg, const double* exp_avg_sq,
+                          const ft_lamb_scalars* scalars, double step_size) noexcept nogil
+        double (*adafactor_sums)(Py_ssize_t n_rows, Py_ssize_t n_columns, const double* param, const double* grad,
+                                 Py_ssize_t row_stride, double grad_factor, double* row_sums,
+                                 double* column_sums) noexcept nogil
+        double (*adafactor_means)(Py_ssize_t n, Py_ssize_t n_parts, const double* sums, double count,
+                                  double weight, double* means) noexcept nogil
+        void (*adafactor_factors)(Py_ssize_t n, const double* means, double divisor, double* factors) noexcept nogil
+        double (*adafactor_norm)(Py_ssize_t n_rows, Py_ssize_t n_columns, const double* grad, Py_ssize_t row_stride,
+                                 double grad_factor, const double* row_factors, const double* column_factors,
+                                 double limit) noexcept nogil
+        void (*adafactor_step)(Py_ssize_t n_rows, Py_ssize_t n_columns, double* param, const double* grad,
+                               Py_ssize_t row_stride, double grad_factor, const double* row_factors,
+                               const double* column_factors, double limit, double decay_factor,
+                               double step_size) noexcept nogil
+        void (*adafactor_variance)(Py_ssize_t n, const double* param, const double* grad, double* variance,
+                                   double grad_factor, double weight, double eps, double* sums) noexcept nogil
+        void (*adafactor_vector_step)(Py_ssize_t n, double* param, const double* grad, const double* variance,
+                                      double grad_factor, double eps, double decay_factor,
+                                      double step_size) noexcept nogil
+        double (*muon_momentum)(Py_ssize_t n, const double* grad, double* buffer, double* update, double grad_factor,
+                                double momentum, int nesterov) noexcept nogil
+        void (*scale_add)(Py_ssize_t n, double alpha, double* y, double beta, const double* x) noexcept nogil
 
     ctypedef struct ft_score_bin:
         uint64_t prefix

@@ -673,6 +673,10 @@ cdef class Update:
             target.grad = cnp.PyArray_BYTES(grad)
         return 0
 
+    def check_grads(self, list grads):
+        """Raise for gradients that a step would refuse."""
+        self._take_grads(grads)
+
     def norm(self, list grads, *, n_threads=None):
         """The norm of all gradients together, and the number of the first that holds what is not finite, or -1."""
         cdef Py_ssize_t worst = -1

@@ -95,9 +95,20 @@ class Optimizer:
             raise ValueError("params must hold at least one array")
         grad_names = [name.replace("params", "grads") for name in names]
         self._grad_names = grad_names
-        self._update = Update(self._family, arrays, names, grad_names, self._owners, state_dtype, master_weights, masks)
+        self._update = self._make_update(arrays, names, grad_names, masks, state_dtype, master_weights)
         self.grad_norm: float | None = None
         self.n_threads = n_threads
+
+    def _make_update(
+        self, params: list[Array], names: list[str], grad_names: list[str], masks: list[Array | None],
+        state_dtype: str, master_weights: bool,
+    ) -> Any:
+        """Parameters and state, checked once, with the step over them."""
+        return Update(self._family, params, names, grad_names, self._owners, state_dtype, master_weights, masks)
+
+    def _option_names(self) -> Sequence[str]:
+        """Of the rule's options, in the order in which they are saved."""
+        return OPTIONS[self._family]
 
     def _group(self, group: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(group, Mapping):
@@ -157,7 +168,7 @@ class Optimizer:
     def set_options(self, **options: Any) -> None:
         """Set options of all groups, after a check of their values."""
         for group in self.param_groups:
-            if unknown := sorted(set(options) - set(OPTIONS[self._family])):
+            if unknown := sorted(set(options) - set(self._option_names())):
                 raise ValueError(f"{type(self).__name__} has no option {', '.join(unknown)}")
             self._check_options({**group, **options})
         for group in self.param_groups:
@@ -268,7 +279,7 @@ class Optimizer:
     # ---- state in and out ------------------------------------------------------------------------------------
 
     def _options_of(self, group: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: group[name] for name in OPTIONS[self._family]}
+        return {name: group[name] for name in self._option_names()}
 
     def _prefix(self, i: int) -> str:
         return f"groups.{i}." if len(self.param_groups) > 1 else ""
@@ -312,7 +323,7 @@ class Optimizer:
         rule = type(self).__name__
         if "rule" not in state or _plain(state["rule"]) != rule:
             raise ValueError(f"state must be of rule {rule!r}, got {_plain(state.get('rule'))!r}")
-        names = OPTIONS[self._family]
+        names = self._option_names()
         counted = COUNTED.get(self._family, ())
         scalars = [self._prefix(i) + name for i in range(len(self.param_groups)) for name in (*names, *counted)]
         if missing := sorted({"step", *scalars} - set(state)):

@@ -1,7 +1,9 @@
 """The kernels in plain NumPy: the specification that tests and benchmarks compare with."""
 
+from fasttrain.reference.adafactor import adafactor_update
 from fasttrain.reference.coordinates import coordinate_descent, coordinate_descent_gram
 from fasttrain.reference.detection import box_iou, detection_precision_recall
+from fasttrain.reference.lamb import lamb_update
 from fasttrain.reference.linalg import dense_backward, dense_forward, matmul
 from fasttrain.reference.linear import linear_value_and_grad
 from fasttrain.reference.losses import (
@@ -12,6 +14,7 @@ from fasttrain.reference.losses import (
     softmax,
 )
 from fasttrain.reference.metrics import confusion_matrix
+from fasttrain.reference.muon import muon_update
 from fasttrain.reference.optim import (
     adadelta_update,
     adagrad_update,
@@ -48,6 +51,7 @@ __all__ = [
     "activation_forward",
     "adadelta_update",
     "adagrad_update",
+    "adafactor_update",
     "adam_update",
     "adamax_update",
     "all_finite",
@@ -68,6 +72,7 @@ __all__ = [
     "exp",
     "expm1",
     "half_squared_error_value_and_grad",
+    "lamb_update",
     "linear_value_and_grad",
     "lion_update",
     "log",
@@ -76,6 +81,7 @@ __all__ = [
     "mse_value_and_grad",
     "nadam_update",
     "radam_update",
+    "muon_update",
     "ranking_curve",
     "ranking_scores",
     "regression_loss",

@@ -6,4 +6,8 @@
 #include "loss.h"
 #include "optim.h"
 #include "update.h"
+#include "squares.h"
+#include "lamb.h"
+#include "adafactor.h"
+#include "muon.h"
 #include "network.h"

@@ -54,6 +54,12 @@
         .rank_sort = ft_rank_sort_##S, .rank_finish = ft_rank_finish_##S,                                \
         .rank_curve = ft_rank_curve_##S, .rank_weighted_curve = ft_rank_weighted_curve_##S,              \
         .rank_weight_sums = ft_rank_weight_sums_##S, .rank_weighted_area = ft_rank_weighted_area_##S,    \
+        .lamb_moments = ft_lamb_moments_##S, .lamb_step = ft_lamb_step_##S,                              \
+        .adafactor_sums = ft_adafactor_sums_##S, .adafactor_means = ft_adafactor_means_##S,              \
+        .adafactor_factors = ft_adafactor_factors_##S, .adafactor_norm = ft_adafactor_norm_##S,          \
+        .adafactor_step = ft_adafactor_step_##S, .adafactor_variance = ft_adafactor_variance_##S,        \
+        .adafactor_vector_step = ft_adafactor_vector_step_##S,                                           \
+        .muon_momentum = ft_muon_momentum_##S, .scale_add = ft_scale_add_##S,                            \
     }
 
 static const ft_table ft_this_level = {

@@ -95,6 +95,16 @@ typedef struct {
     int param_format, grad_format, state_format[3];
 } ft_update_target;
 
+typedef struct {
+    double grad_factor;     /* multiplied into the gradient; negative to maximize */
+    double beta1, beta2;
+    double mean_factor;     /* sqrt(1 - beta2^t) / (1 - beta1^t), or 1 without bias correction */
+    double eps;             /* as Adam's */
+    double weight_decay;    /* added to the update, times the parameter */
+} ft_lamb_scalars;
+
+enum { FT_ADAFACTOR_STRIP = 1024 };
+
 /*
  * When packing b pays: for a product deeper than `depth` that has more rows than `rows`; or more than `few_rows`,
  * if b is larger than large_bytes, or its rows are a multiple of alias_bytes apart, so that the lines of a panel
@@ -243,6 +253,48 @@ typedef struct {
         void (*rank_weighted_area)(ptrdiff_t n, const void *rows, double all_positives,                  \
                                    double all_negatives, double tp, double fp, double *area,             \
                                    double *precisions);                                                  \
+        /* ---- lamb.h: (n,) each; same bits at every level; subnormals are flushed ---- */              \
+        /* Moves the moments and sets sums (2,): of the squares of param, and of those of its update. */ \
+        void (*lamb_moments)(ptrdiff_t n, const T *param, const T *grad, T *exp_avg, T *exp_avg_sq,      \
+                             const ft_lamb_scalars *scalars, double *sums);                              \
+        /* param -= step_size * its update by the moments */                                             \
+        void (*lamb_step)(ptrdiff_t n, T *param, const T *exp_avg, const T *exp_avg_sq,                  \
+                          const ft_lamb_scalars *scalars, double step_size);                             \
+        /* ---- adafactor.h: same bits at every level; subnormals are flushed.  A tile has at most       \
+           FT_ADAFACTOR_STRIP columns. ---- */                                                           \
+        /* row_sums (n_rows,), column_sums (n_columns,) = the squares of grad_factor * grad; returns the \
+           sum of the squares of param */                                                                \
+        double (*adafactor_sums)(ptrdiff_t n_rows, ptrdiff_t n_columns, const T *param, const T *grad,   \
+                                 ptrdiff_t row_stride, double grad_factor, double *row_sums,             \
+                                 double *column_sums);                                                   \
+        /* means (n,) move by weight to the sum over n_parts of sums (n_parts, n) / count; returns their \
+           new sum */                                                                                    \
+        double (*adafactor_means)(ptrdiff_t n, ptrdiff_t n_parts, const double *sums, double count,      \
+                                  double weight, T *means);                                              \
+        /* factors (n,) = 1 / sqrt(means / divisor) */                                                   \
+        void (*adafactor_factors)(ptrdiff_t n, const T *means, double divisor, T *factors);              \
+        /* With update = grad_factor * grad * min(limit, row_factor * column_factor): the sum of its     \
+           squares, and param = decay_factor * param - step_size * update. */                            \
+        double (*adafactor_norm)(ptrdiff_t n_rows, ptrdiff_t n_columns, const T *grad, ptrdiff_t row_stride, \
+                                 double grad_factor, const T *row_factors, const T *column_factors,      \
+                                 double limit);                                                          \
+        void (*adafactor_step)(ptrdiff_t n_rows, ptrdiff_t n_columns, T *param, const T *grad,           \
+                               ptrdiff_t row_stride, double grad_factor, const T *row_factors,           \
+                               const T *column_factors, double limit, double decay_factor,               \
+                               double step_size);                                                        \
+        /* The same for a vector, whose update is grad_factor * grad / max(eps, sqrt(variance)): variance \
+           moves by weight to the square, and sums (2,) are the squares of param, and of the update. */  \
+        void (*adafactor_variance)(ptrdiff_t n, const T *param, const T *grad, T *variance,              \
+                                   double grad_factor, double weight, double eps, double *sums);         \
+        void (*adafactor_vector_step)(ptrdiff_t n, T *param, const T *grad, const T *variance,           \
+                                      double grad_factor, double eps, double decay_factor,               \
+                                      double step_size);                                                 \
+        /* ---- muon.h: (n,) each; same bits at every level; subnormals are flushed ---- */              \
+        /* Moves the buffer, and writes the update; returns the sum of its squares. */                   \
+        double (*muon_momentum)(ptrdiff_t n, const T *grad, T *buffer, T *update, double grad_factor,    \
+                                double momentum, int nesterov);                                          \
+        /* y = alpha y + beta x; x may be NULL */                                                        \
+        void (*scale_add)(ptrdiff_t n, double alpha, T *y, double beta, const T *x);                     \
     } ft_ops_##S;
 
 enum { FT_MATH_EXP = 0, FT_MATH_EXPM1, FT_MATH_LOG, FT_MATH_LOG1P, FT_MATH_TANH, FT_MATH_SIGMOID, FT_MATH_ERF, FT_MATH_ERFC };
