@@ -1,8 +1,9 @@
-"""How to minimise: update rules that change the caller's arrays in place, and learning-rate schedules."""
+"""How to minimise: update rules that change the caller's arrays in place, averages of parameters, and schedules."""
 from fasttrain.optim._base import Optimizer
 from fasttrain.optim.adam import Adam, AdamW
 from fasttrain.optim.adam_kin import Adamax, NAdam, RAdam
 from fasttrain.optim.adaptive import Adadelta, Adagrad, RMSprop
+from fasttrain.optim.averaging import AveragedParameters
 from fasttrain.optim.lion import Lion
 from fasttrain.optim.schedule_free import ScheduleFreeAdamW
 from fasttrain.optim.schedules import (
@@ -21,7 +22,7 @@ from fasttrain.optim.schedules import (
 from fasttrain.optim.sgd import SGD
 
 __all__ = [
-    "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Constant", "CosineAnnealingLR",
+    "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "AveragedParameters", "Constant", "CosineAnnealingLR",
     "CosineAnnealingWarmRestarts", "ExponentialLR", "LinearWarmup", "Lion", "MultiStepLR", "NAdam", "OneCycleLR",
     "Optimizer", "PolynomialLR", "RAdam", "RMSprop", "ReduceLROnPlateau", "ScheduleFreeAdamW", "SequentialLR", "StepLR",
 ]
