@@ -45,7 +45,7 @@ cdef tuple _REDUCTIONS = ("sum", "mean")
 # ahead; the matrix kernel wants longer sums and takes the second.  4 and 8 KB measured alike, 16 KB a fifth slower.
 # Fetching ahead by prefetch instructions was slower than the processor's own, which follows rows in their order.
 cdef Py_ssize_t _BLOCK_BYTES = 8 << 10
-cdef Py_ssize_t _MATRIX_BLOCK_BYTES = 96 << 10
+cdef Py_ssize_t _MATRIX_BLOCK_BYTES = 192 << 10
 # A block of wide rows may take this much before its rows are fewer than four.
 cdef Py_ssize_t _WIDE_BLOCK_BYTES = 256 << 10
 # A piece has at least this many products, and at least this many rows for each output: its gradient, in
@@ -58,7 +58,8 @@ cdef Py_ssize_t _MAX_PIECES = 256
 cdef Py_ssize_t _FLUSH_ROWS = 64
 cdef Py_ssize_t _MOST_BLOCK_ROWS = 256
 # The pieces' gradients are added up in ranges of parameters, on several threads if there is this much of it.
-cdef Py_ssize_t _RANGE = 2048
+cdef enum:
+    _RANGE = 2048
 cdef Py_ssize_t _PARALLEL_FINISH = 64
 
 
@@ -78,7 +79,8 @@ cdef struct _Work:
     Py_ssize_t block_rows
     Py_ssize_t piece_rows
     Py_ssize_t n_pieces
-    Py_ssize_t n_ranges         # of _RANGE penalised parameters
+    Py_ssize_t range_size       # of penalised parameters, or where turned of features
+    Py_ssize_t n_ranges
     # Where things are in the working memory, in bytes: sums (n_pieces, n_parameters) in double, norms
     # (n_ranges,), outcomes (n_pieces,), the panels of theta, then for each thread scores (block_rows,
     # n_outputs) and part (n_parameters,).
@@ -91,6 +93,7 @@ cdef struct _Work:
     Py_ssize_t thread_bytes
     int loss
     bint intercept
+    bint turned                 # the pieces' gradients are (n_outputs, n_features), the intercepts behind
     bint mean
     double l2
 
@@ -110,6 +113,7 @@ cdef inline Py_ssize_t _round_up(Py_ssize_t n, Py_ssize_t step) noexcept nogil:
 cdef void _partition(_Work* s, Py_ssize_t item, Py_ssize_t tile_columns) noexcept nogil:
     cdef Py_ssize_t row_bytes = max(1, s.n_features) * item
     cdef Py_ssize_t rows = (_MATRIX_BLOCK_BYTES if s.n_outputs > 1 else _BLOCK_BYTES) // row_bytes
+    cdef Py_ssize_t lanes = tile_columns // 2
     cdef Py_ssize_t panels = s.n_features * _round_up(s.n_outputs, tile_columns) if s.n_outputs > 1 else 0
     if rows < 4:
         rows = min(4, max(1, _WIDE_BLOCK_BYTES // row_bytes))
@@ -123,7 +127,13 @@ cdef void _partition(_Work* s, Py_ssize_t item, Py_ssize_t tile_columns) noexcep
     )
     s.piece_rows = _round_up(s.piece_rows, rows)
     s.n_pieces = (s.n_rows + s.piece_rows - 1) // s.piece_rows
-    s.n_ranges = (s.n_features * s.n_outputs + _RANGE - 1) // _RANGE
+    # X^T residual, or its transpose: the one whose rows leave fewer lanes of the last vector idle.  With few outputs
+    # that is the transpose, which also takes X row by row.
+    s.turned = s.n_outputs > 1 and (
+        s.n_outputs * _round_up(s.n_features, lanes) < s.n_features * _round_up(s.n_outputs, lanes)
+    )
+    s.range_size = max(1, _RANGE // s.n_outputs) if s.turned else _RANGE
+    s.n_ranges = (s.n_features * (1 if s.turned else s.n_outputs) + s.range_size - 1) // s.range_size
     s.sums_at = 0
     s.norms_at = _round_up(s.n_pieces * s.n_parameters * <Py_ssize_t> sizeof(double), 64)
     s.outcomes_at = _round_up(s.norms_at + s.n_ranges * <Py_ssize_t> sizeof(double), 64)
@@ -187,10 +197,16 @@ cdef inline void _add_gradient(
         if s.intercept:
             ops.linear_gradient(n_rows, 1, &one, 0, residual, part + n_features)
     else:
-        ops.gemm_block(
-            n_features, n_outputs, n_rows, x, 1, s.x_row_stride, residual, n_outputs, ops.tile_columns,
-            part, n_outputs, 1, NULL,
-        )
+        if s.turned:
+            ops.gemm_block(
+                n_outputs, n_features, n_rows, residual, 1, n_outputs, x, s.x_row_stride, ops.tile_columns,
+                part, n_features, 1, NULL,
+            )
+        else:
+            ops.gemm_block(
+                n_features, n_outputs, n_rows, x, 1, s.x_row_stride, residual, n_outputs, ops.tile_columns,
+                part, n_outputs, 1, NULL,
+            )
         if s.intercept:
             ops.column_sums(n_rows, n_outputs, residual, n_outputs, part + n_features * n_outputs, 1)
 
@@ -242,16 +258,33 @@ cdef void _walk_piece(const _Work* s, Py_ssize_t piece, int thread, const real* 
 
 # A range of the penalised parameters: grad from the pieces' sums, and the range's share of ||theta||^2.
 cdef void _finish_range(const _Work* s, Py_ssize_t i, double scale, const real* theta) noexcept nogil:
-    cdef Py_ssize_t begin = i * _RANGE, end = min(begin + _RANGE, s.n_features * s.n_outputs)
+    cdef Py_ssize_t begin = i * s.range_size, end, output, j, place
     cdef double* norms = <double*> (s.memory + s.norms_at)
+    cdef double* sums = <double*> (s.memory + s.sums_at) + begin
+    cdef real* grad = <real*> s.grad
+    cdef real[_RANGE] some_theta
+    cdef real[_RANGE] some_grad
     if real is float:
         ops = &table.f32
     else:
         ops = &table.f64
-    norms[i] = ops.linear_finish(
-        end - begin, s.n_pieces, <double*> (s.memory + s.sums_at) + begin, s.n_parameters, scale, s.l2,
-        theta + begin, <real*> s.grad + begin,
-    )
+    if not s.turned:
+        end = min(begin + s.range_size, s.n_features * s.n_outputs)
+        norms[i] = ops.linear_finish(
+            end - begin, s.n_pieces, sums, s.n_parameters, scale, s.l2, theta + begin, grad + begin
+        )
+        return
+    end = min(begin + s.range_size, s.n_features)
+    norms[i] = 0.0
+    for output in range(s.n_outputs):
+        place = begin * s.n_outputs + output
+        for j in range(end - begin):
+            some_theta[j] = theta[place + j * s.n_outputs]
+        norms[i] += ops.linear_finish(
+            end - begin, s.n_pieces, sums + output * s.n_features, s.n_parameters, scale, s.l2, some_theta, some_grad
+        )
+        for j in range(end - begin):
+            grad[place + j * s.n_outputs] = some_grad[j]
 
 
 cdef void _walk_member(const _Work* s, const real* theta, ft_crew* crew) noexcept nogil:

@@ -1,9 +1,10 @@
-"""How to minimise: update rules that change the caller's arrays in place, averages of parameters, and schedules."""
+"""How to minimise: update rules that change the caller's arrays in place, schedules, averages of parameters, L-BFGS."""
 from fasttrain.optim._base import Optimizer
 from fasttrain.optim.adam import Adam, AdamW
 from fasttrain.optim.adam_kin import Adamax, NAdam, RAdam
 from fasttrain.optim.adaptive import Adadelta, Adagrad, RMSprop
 from fasttrain.optim.averaging import AveragedParameters
+from fasttrain.optim.lbfgs import LBFGSResult, minimize_lbfgs
 from fasttrain.optim.lion import Lion
 from fasttrain.optim.schedule_free import ScheduleFreeAdamW
 from fasttrain.optim.schedules import (
@@ -23,6 +24,7 @@ from fasttrain.optim.sgd import SGD
 
 __all__ = [
     "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "AveragedParameters", "Constant", "CosineAnnealingLR",
-    "CosineAnnealingWarmRestarts", "ExponentialLR", "LinearWarmup", "Lion", "MultiStepLR", "NAdam", "OneCycleLR",
-    "Optimizer", "PolynomialLR", "RAdam", "RMSprop", "ReduceLROnPlateau", "ScheduleFreeAdamW", "SequentialLR", "StepLR",
+    "CosineAnnealingWarmRestarts", "ExponentialLR", "LBFGSResult", "LinearWarmup", "Lion", "MultiStepLR", "NAdam",
+    "OneCycleLR", "Optimizer", "PolynomialLR", "RAdam", "RMSprop", "ReduceLROnPlateau", "ScheduleFreeAdamW",
+    "SequentialLR", "StepLR", "minimize_lbfgs",
 ]

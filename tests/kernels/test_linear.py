@@ -165,6 +165,21 @@ def test_sizes(dtype, n_outputs):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
+    ("n_features", "n_outputs"), [(784, 10), (784, 40), (205, 10), (1025, 2), (9, 300), (30, 2049)]
+)
+def test_gradients_of_several_ranges(n_features, n_outputs, dtype):
+    # the transpose's ranges are features by outputs, of which the last may be short
+    X, y, theta, options = make_problem(300, n_features, "cross_entropy", n_outputs, dtype, intercept=True)
+    options.update(l2=0.3, reduction="mean")
+    results = [linear_value_and_grad(X, y, theta, n_threads=n, **options) for n in THREAD_COUNTS]
+    assert_matches_reference(X, y, theta, options, *results[0])
+    for value, grad in results[1:]:
+        assert value == results[0][0]
+        np.testing.assert_array_equal(grad, results[0][1])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
     ("n_rows", "n_features", "n_outputs"),
     [
         (70_001, 3, None),  # several pieces, each flushed several times

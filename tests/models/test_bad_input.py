@@ -224,6 +224,10 @@ def test_bad_settings_of_perceptrons(kind, settings, error, message):
     [
         (LogisticRegression(C=0), ValueError, r"C must lie in \(0, inf\], got 0"),
         (LogisticRegression(C=np.nan), ValueError, "C must lie in"),
+        (LogisticRegression(l1_ratio=1.5), ValueError, r"l1_ratio must lie in \[0, 1\], got 1.5"),
+        (LogisticRegression(l1_ratio="half"), TypeError, "l1_ratio must be a number, got 'half'"),
+        (LogisticRegression(l1_ratio=0.5, solver="adam"), ValueError, "'adam' has no L1 penalty: l1_ratio .* got 0.5"),
+        (LogisticRegression(tol=-1e-4), ValueError, r"tol must lie in \[0, inf\), got -0.0001"),
         (LogisticRegression(solver="exact"), ValueError, "solver must be one of .* got 'exact'"),
         (LogisticRegression(class_weight="even"), ValueError, "class_weight must be one of .* got 'even'"),
         (LogisticRegression(class_weight=[1, 2]), TypeError, "class_weight must be a dict"),
