@@ -41,9 +41,9 @@ class Trainer:
     network : Network
         Its parameters are updated in place.
     optimizer : str or fasttrain.optim.Optimizer
-        The name of a rule of :mod:`fasttrain.optim` in small letters, such as 'adam', 'sgd' or 'rmsprop', or an optimizer
-        made over ``network.parameters``, or over its ``weights`` and ``biases``.  The elementwise rules with state of
-        the parameters' dtype are part of the engine's pass; others take their steps between its batches.
+        The name of a rule of :mod:`fasttrain.optim` in small letters, such as 'adam', 'sgd' or 'rmsprop', or an
+        optimizer made over ``network.parameters``, or over its ``weights`` and ``biases``.  The elementwise rules with
+        state of the parameters' dtype are part of the engine's pass; others take their steps between its batches.
     learning_rate : float, optional
         None is the rule's default.  May be changed between epochs.
     batch_size : int
@@ -199,11 +199,14 @@ class Trainer:
         if self.shuffle and self.batch_size < n_rows:
             order = engine.permutation(n_rows, seed=self.seed, step=self.epoch)
         grad = np.empty_like(network.parameters)
-        params = self.optimizer.params
-        grads = [_at_place_of(param, network.parameters, grad) for param in params] if isinstance(params, list) else grad
+        grads: Any = grad
+        if isinstance(self.optimizer.params, list):
+            grads = [_at_place_of(param, network.parameters, grad) for param in self.optimizer.params]
         objective = total = 0.0
         for start in range(0, n_rows, self.batch_size):
-            rows: Any = slice(start, start + self.batch_size) if order is None else order[start : start + self.batch_size]
+            rows: Any = slice(start, start + self.batch_size)
+            if order is not None:
+                rows = order[rows]
             weights = None if sample_weight is None else sample_weight[rows]
             weight = float(len(X[rows])) if weights is None else float(weights.sum(dtype=np.float64))
             value = network.value_and_grad(X[rows], y[rows], weights, grad=grad, n_threads=self.n_threads)[0]

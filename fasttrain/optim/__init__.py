@@ -26,7 +26,8 @@ from fasttrain.optim.schedules import (
 from fasttrain.optim.sgd import SGD
 
 __all__ = [
-    "LAMB", "SGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "AveragedParameters", "Constant", "CosineAnnealingLR",
+    "LAMB", "SGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "AveragedParameters", "Constant",
+    "CosineAnnealingLR",
     "CosineAnnealingWarmRestarts", "ExponentialLR", "LBFGSResult", "LinearWarmup", "Lion", "MultiStepLR", "Muon",
     "NAdam", "OneCycleLR", "Optimizer", "PolynomialLR", "RAdam", "RMSprop", "ReduceLROnPlateau", "ScheduleFreeAdamW",
     "SequentialLR", "StepLR", "minimize_lbfgs",

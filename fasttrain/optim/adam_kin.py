@@ -37,7 +37,8 @@ class NAdam(Optimizer):
 
     Notes
     -----
-    The formula is that of ``torch.optim.NAdam``.  T. Dozat, "Incorporating Nesterov momentum into Adam", ICLR workshop 2016.
+    The formula is that of ``torch.optim.NAdam``.  T. Dozat, "Incorporating Nesterov momentum into Adam", ICLR
+    workshop 2016.
 
     Examples
     --------
@@ -113,8 +114,8 @@ class RAdam(Optimizer):
 
     Notes
     -----
-    The formula is that of ``torch.optim.RAdam``.  L. Liu et al., "On the variance of the adaptive learning rate and beyond",
-    ICLR 2020.
+    The formula is that of ``torch.optim.RAdam``.  L. Liu et al., "On the variance of the adaptive learning rate and
+    beyond", ICLR 2020.
 
     Examples
     --------
@@ -184,8 +185,8 @@ class Adamax(Optimizer):
 
     Notes
     -----
-    The formula is that of ``torch.optim.Adamax``.  D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization",
-    ICLR 2015, algorithm 2.
+    The formula is that of ``torch.optim.Adamax``.  D. P. Kingma and J. Ba, "Adam: a method for stochastic
+    optimization", ICLR 2015, algorithm 2.
 
     Examples
     --------

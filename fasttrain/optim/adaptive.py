@@ -30,8 +30,8 @@ class Adagrad(Optimizer):
 
     Notes
     -----
-    The formula is that of ``torch.optim.Adagrad``; Keras starts the sum at 0.1.  J. Duchi, E. Hazan and Y. Singer, "Adaptive
-    subgradient methods for online learning and stochastic optimization", JMLR 2011.
+    The formula is that of ``torch.optim.Adagrad``; Keras starts the sum at 0.1.  J. Duchi, E. Hazan and Y. Singer,
+    "Adaptive subgradient methods for online learning and stochastic optimization", JMLR 2011.
 
     Examples
     --------
@@ -108,8 +108,9 @@ class RMSprop(Optimizer):
 
     Notes
     -----
-    The formula is that of ``torch.optim.RMSprop``; Keras calls alpha rho, its defaults are 0.9 and 1e-7.  A variance that rounding
-    leaves below zero counts as zero.  T. Tieleman and G. Hinton, lecture 6.5 of "Neural networks for machine learning", 2012.
+    The formula is that of ``torch.optim.RMSprop``; Keras calls alpha rho, its defaults are 0.9 and 1e-7.  A
+    variance that rounding leaves below zero counts as zero.  T. Tieleman and G. Hinton, lecture 6.5 of "Neural
+    networks for machine learning", 2012.
 
     Examples
     --------
@@ -182,7 +183,8 @@ class Adadelta(Optimizer):
 
     Notes
     -----
-    The formula is that of ``torch.optim.Adadelta``.  M. D. Zeiler, "ADADELTA: an adaptive learning rate method", 2012.
+    The formula is that of ``torch.optim.Adadelta``.  M. D. Zeiler, "ADADELTA: an adaptive learning rate method",
+    2012.
 
     Examples
     --------
