@@ -7,7 +7,9 @@ the gradient itself.  Nothing else tells the two apart.
 
 Most coefficients are zero.  Sweeps go over a working set alone, the coefficients that are not zero and those whose
 gradient would make them so; then residual and gradient are made afresh for all, and the set with them.  The part of
-the Gram matrix that belongs to a small set is packed, so that a step costs the set's size.
+the Gram matrix that belongs to a small set is packed, so that a step costs the set's size.  Where columns are
+correlated, sweeps go on for long in nearly the same direction: after each few of them their limit is extrapolated, and
+taken if the objective is smaller there.
 
 Each output is one thread's from the beginning to the end: the same bits for any number of threads.
 """
@@ -15,7 +17,7 @@ import numpy as np
 
 cimport numpy as cnp
 from cython.parallel cimport parallel
-from libc.math cimport fabs
+from libc.math cimport fabs, isfinite
 from libc.stdint cimport int64_t, uint8_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
@@ -45,6 +47,15 @@ cdef enum:
     # Sweeps over the working set in the time of making the gradient afresh, of which this many times as many
     # are allowed before the set is looked at again.
     _SWEEPS_PER_REFRESH = 5
+    # sweeps from whose steps the limit is extrapolated
+    _STEPS = 5
+
+# A share of their sum that is added to the squared lengths of the steps, which are nearly parallel.
+cdef double _STEADYING = 1e-12
+
+# The limit is taken if twice the objective is smaller there by this share of ||y||^2: less may be rounding, and to
+# follow that would keep the sweeps from their end.
+cdef double _ROUNDING = 4e-15
 
 # The working set is solved until its gap is this share of the gap of all coordinates.
 cdef double _GAP_SHARE = 0.1
@@ -84,6 +95,9 @@ cdef struct _Output:
     Py_ssize_t packed_length    # n_members and what fills the last cache line; 0 for a set that is not packed
     double* packed_residual     # (packed_length,)
     double* packed_matrix       # (n_members, packed_length)
+    double* history             # (_STEPS + 1, n_features): the set's coefficients after each of the last sweeps
+    double* kept                # (length,): a residual to go back to
+    int n_history
     double square
     double change               # of the last sweep: the largest change of a coefficient,
     double largest              # and the largest coefficient
@@ -213,6 +227,94 @@ cdef void _look(const _Problem* s, _Output* o) noexcept nogil:
             o.gradient[o.members[i]] = _dot(s.length, s.matrix + o.members[i] * s.length, o.residual)
 
 
+# Keep the set's coefficients as the next of the history.
+cdef void _remember(const _Problem* s, _Output* o) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(o.n_members):
+        o.history[o.n_history * s.n_features + i] = o.w[o.members[i]]
+    o.n_history += 1
+
+
+# Factors (_STEPS,) of sum 1 for which the combination of the last steps is shortest; false if there are none.
+cdef bint _combine(const _Problem* s, const _Output* o, double* factors) noexcept nogil:
+    cdef double products[_STEPS][_STEPS]
+    cdef double ratio, total = 0.0
+    cdef const double* first
+    cdef const double* second
+    cdef int a, b, c
+    cdef Py_ssize_t i
+    for a in range(_STEPS):
+        for b in range(a + 1):
+            first, second = o.history + a * s.n_features, o.history + b * s.n_features
+            products[a][b] = 0.0
+            for i in range(o.n_members):
+                products[a][b] += (first[s.n_features + i] - first[i]) * (second[s.n_features + i] - second[i])
+            products[b][a] = products[a][b]
+        total += products[a][a]
+    for a in range(_STEPS):
+        products[a][a] += _STEADYING * total
+        factors[a] = 1.0
+    # elimination needs no other order where the matrix is positive definite
+    for a in range(_STEPS):
+        if not products[a][a] > 0.0:
+            return False
+        for b in range(a + 1, _STEPS):
+            ratio = products[b][a] / products[a][a]
+            for c in range(a, _STEPS):
+                products[b][c] -= ratio * products[a][c]
+            factors[b] -= ratio * factors[a]
+    total = 0.0
+    for a in range(_STEPS - 1, -1, -1):
+        for b in range(a + 1, _STEPS):
+            factors[a] -= products[a][b] * factors[b]
+        factors[a] /= products[a][a]
+        total += factors[a]
+    for a in range(_STEPS):
+        factors[a] /= total
+    return isfinite(total) and total != 0.0
+
+
+# Go to where the last sweeps lead, if the objective is smaller there.  The residual is moved by steps: a combination of
+# the last ones, whose factors may be large, would have rounding errors that are taken for progress.
+cdef void _extrapolate(const _Problem* s, _Output* o) noexcept nogil:
+    cdef double factors[_STEPS]
+    cdef double* residual = o.packed_residual if o.packed_length else o.residual
+    cdef Py_ssize_t length = o.packed_length if o.packed_length else s.length
+    cdef double* target = o.history     # in place of the first, which is no longer needed
+    cdef double new, old, twice = 0.0
+    cdef Py_ssize_t i, j, position
+    cdef int a
+    o.n_history = 0
+    if _combine(s, o, factors):
+        memcpy(o.kept, residual, length * sizeof(double))
+        for i in range(o.n_members):
+            j = o.members[i]
+            old, new = o.w[j], 0.0
+            for a in range(_STEPS):
+                new += factors[a] * o.history[(a + 1) * s.n_features + i]
+            target[i] = new
+            if new != old:
+                if o.packed_length:
+                    _add(length, old - new, o.packed_matrix + i * length, residual)
+                else:
+                    _add(length, old - new, s.matrix + j * length, residual)
+                twice += 2.0 * s.l1 * (fabs(new) - fabs(old)) + s.l2 * (new - old) * (new + old)
+        # the change of ||y - X w||^2, without the difference of two of them
+        if s.gram:
+            for i in range(o.n_members):
+                position = i if o.packed_length else o.members[i]
+                twice -= (target[i] - o.w[o.members[i]]) * (o.kept[position] + residual[position])
+        else:
+            for i in range(length):
+                twice -= (o.kept[i] - residual[i]) * (o.kept[i] + residual[i])
+        if twice < -_ROUNDING * o.square:
+            for i in range(o.n_members):
+                o.w[o.members[i]] = target[i]
+        else:
+            memcpy(residual, o.kept, length * sizeof(double))
+    _remember(s, o)
+
+
 cdef void _solve(const _Problem* s, Py_ssize_t output, _Output* o) noexcept nogil:
     cdef Py_ssize_t j, n_iter = 0, sweeps, most
     cdef double gap, inner, enough
@@ -231,6 +333,8 @@ cdef void _solve(const _Problem* s, Py_ssize_t output, _Output* o) noexcept nogi
         if fixed or (gap <= enough and settled) or n_iter == s.max_iter:
             break
         _choose(s, o)
+        o.n_history = 0
+        _remember(s, o)
         most = _SWEEPS_PER_REFRESH * (1 + s.n_features // max(1, o.n_members))
         for sweeps in range(1, min(most, s.max_iter - n_iter) + 1):
             n_iter += 1
@@ -238,8 +342,9 @@ cdef void _solve(const _Problem* s, Py_ssize_t output, _Output* o) noexcept nogi
             settled = o.change <= s.tol * o.largest
             # nothing moves although all that should was tried: what is left of the gap is rounding
             fixed = sweeps == 1 and o.change == 0.0
+            _remember(s, o)
             # the gradient of all columns costs as much as a sweep
-            if not (s.gram or settled or sweeps % _SWEEPS_PER_REFRESH == 0):
+            if not (s.gram or settled or o.n_history > _STEPS):
                 continue
             _look(s, o)
             inner = _gap(s, o, False)
@@ -248,6 +353,8 @@ cdef void _solve(const _Problem* s, Py_ssize_t output, _Output* o) noexcept nogi
                     break
             elif inner <= _GAP_SHARE * gap or o.change == 0.0:
                 break
+            if o.n_history > _STEPS:
+                _extrapolate(s, o)
     s.gaps[output] = gap
     s.n_iter[output] = n_iter
     s.converged[output] = fixed or (gap <= enough and settled)
@@ -266,6 +373,10 @@ cdef void _member(const _Problem* s, ft_crew* crew) noexcept nogil:
         memory += _round_up(s.n_features)
     o.members = <Py_ssize_t*> memory
     memory += _round_up(s.n_features)
+    o.history = memory
+    memory += _round_up((_STEPS + 1) * s.n_features)
+    o.kept = memory
+    memory += _round_up(max(s.length, _ROW_ELEMENTS))
     o.packed_residual = memory
     o.packed_matrix = memory + _round_up(s.most_packed)
     while output >= 0:
@@ -313,9 +424,10 @@ cdef tuple _descend(
     converged = np.empty(s.n_outputs, dtype=np.bool_)
     threads = threads_for(n_threads, <double> s.n_outputs * s.n_features * s.length, _GRAIN_PRODUCTS)
     threads = <int> max(1, min(threads, s.n_outputs))
-    s.most_packed = min(s.n_features, <Py_ssize_t> _MOST_PACKED) if gram else 0
+    s.most_packed = min(s.n_features // 2, <Py_ssize_t> _MOST_PACKED) if gram else 0
     s.thread_length = (
-        _round_up(s.length) + 2 * _round_up(s.n_features) + _round_up(s.most_packed) * (1 + s.most_packed)
+        _round_up(s.length) + _round_up(max(s.length, _ROW_ELEMENTS)) + 2 * _round_up(s.n_features)
+        + _round_up((_STEPS + 1) * s.n_features) + _round_up(s.most_packed) * (1 + s.most_packed)
     )
     memory = malloc((threads * s.thread_length + _ROW_ELEMENTS) * sizeof(double))
     if memory == NULL:
@@ -343,9 +455,10 @@ def coordinate_descent(columns, targets, coef, *, l1, l2=0.0, tol=1e-4, max_iter
 
         ||y - X w||^2 / 2  +  l1 ||w||_1  +  l2 ||w||^2 / 2
 
-    A sweep takes the coordinates of a working set in rising order, and sets each to the minimum along it.  The end
-    is reached when a sweep moves no coefficient by more than ``tol`` times the largest one, and the duality gap,
-    which is no less than what the objective is above its minimum, is at most ``tol ||y||^2``.
+    A sweep takes the coordinates of a working set in rising order, and sets each to the minimum along it; after some
+    sweeps their limit is extrapolated, and taken if the objective is smaller there.  The end is
+    reached when a sweep moves no coefficient by more than ``tol`` times the largest one, and the duality gap, which is
+    no less than what the objective is above its minimum, is at most ``tol ||y||^2``.
 
     Parameters
     ----------
@@ -384,8 +497,9 @@ def coordinate_descent(columns, targets, coef, *, l1, l2=0.0, tol=1e-4, max_iter
     Notes
     -----
     The steps are those of Friedman, Hastie and Tibshirani (2010), "Regularization paths for generalized linear
-    models via coordinate descent"; the gap is the smaller one of two formulations, of Fercoq, Gramfort and Salmon
-    (2015), "Mind the duality gap", and of Dünner et al. (2016), "Primal-dual rates and certificates".
+    models via coordinate descent"; the extrapolation is that of Bertrand and Massias (2021), "Anderson acceleration of
+    coordinate descent".  The gap is the smaller one of two formulations, of Fercoq, Gramfort and Salmon (2015), "Mind
+    the duality gap", and of Dünner et al. (2016), "Primal-dual rates and certificates".
 
     Examples
     --------

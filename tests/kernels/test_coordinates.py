@@ -123,6 +123,32 @@ def test_gap_is_that_of_the_coefficients_and_bounds_the_distance(penalty, max_it
             np.testing.assert_array_equal(coef, start)
 
 
+def test_correlated_columns_take_fewer_sweeps_than_plain_descent():
+    rng = np.random.default_rng(0)
+    columns = rng.normal(size=(20, 100)).cumsum(axis=0)
+    targets = columns[::4].sum(axis=0)[np.newaxis] + rng.normal(size=(1, 100))
+    settings = {"tol": 1e-8, "max_iter": 100_000, **scaled((1e-3, 0.0), columns, targets)}
+    expected = np.zeros((1, 20))
+    _, plain, converged = reference.coordinate_descent(columns, targets, expected, **settings)
+    assert converged.all()
+    for coef, _, n_iter, converged in both(columns, targets, **settings):
+        assert converged.all()
+        assert n_iter[0] < plain[0] / 2
+        # the plain steps of 1e-8 are a hundred sweeps from the end
+        np.testing.assert_allclose(coef, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("l1", [2.0, 4.0])
+def test_extrapolation_does_not_follow_rounding(l1):
+    # nearly as many coefficients as rows: the objective is flat to its last digits long before the descent ends
+    rng = np.random.default_rng(0)
+    columns = np.ascontiguousarray((rng.normal(size=(20, 60)) + 3.0).T)
+    targets = rng.normal(size=(3, 60)) @ columns + rng.normal(size=(3, 20))
+    for _, gap, _, converged in both(columns, targets, l1=l1, tol=1e-12, max_iter=100_000):
+        assert converged.all()
+        assert (gap <= 1e-12 * np.square(targets).sum(axis=1)).all()
+
+
 def test_scikit_learn_agrees():
     linear_model = pytest.importorskip("sklearn.linear_model", reason="needs scikit-learn")
     columns, targets = problem(80, 30, 2)

@@ -10,6 +10,7 @@ Values are quarters, so that sums of products are exact and a wrong element cann
 
 import itertools
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from fasttrain import kernels, reference
+from tests.kernels.test_optim import CASES as UPDATES
+from tests.kernels.test_optim import UNSIGNED
 from tests.kernels.test_twins import KERNELS
 
 ACTIVATIONS = (
@@ -443,39 +446,27 @@ def draw_score_bins(draw, rng, dtype):
     return {**arguments, "max_bins": draw(st.integers(1, 40)), "level": draw(st.sampled_from([0, 5, 12, 64]))}
 
 
-@entry("sgd_update", in_place=("param", "momentum_buffer"), exact=True)
-def draw_sgd(draw, rng, dtype):
-    shape = draw(st.one_of(st.just(()), st.tuples(sizes), st.tuples(sizes, sizes)))
-    momentum = draw(st.sampled_from([0.0, 0.5]))
-    return {
-        "param": quarters(rng, dtype, *shape),
-        "grad": quarters(rng, dtype, *shape),
-        "momentum_buffer": quarters(rng, dtype, *shape) if momentum else None,
-        "lr": draw(st.sampled_from([0.0, 0.1])),
-        "momentum": momentum,
-        "dampening": draw(st.sampled_from([0.0, 0.5])) if momentum else 0.0,
-        "weight_decay": draw(st.sampled_from([0.0, 0.01])),
-        "nesterov": False,
-        "first_step": draw(booleans),
-    }
+# What rules count: between the first step's value and those of later ones.
+COUNTED = {"mu_product": [1.0, 0.45, 0.0], "weight_sum": [0.0, 0.5], "lr_max": [0.0, 0.1]}
 
 
-@entry("adam_update", in_place=("param", "exp_avg", "exp_avg_sq"), exact=True)
-def draw_adam(draw, rng, dtype):
+def draw_update(draw, rng, dtype, function):
+    case = draw(st.sampled_from([case for case in UPDATES if case.function == function]))
     shape = draw(st.one_of(st.just(()), st.tuples(sizes), st.tuples(sizes, sizes)))
-    return {
-        "param": quarters(rng, dtype, *shape),
-        "grad": quarters(rng, dtype, *shape),
-        "exp_avg": quarters(rng, dtype, *shape),
-        "exp_avg_sq": quarters(rng, dtype, *shape, low=0),
-        "step": draw(st.integers(1, 1000)),
-        "lr": draw(st.sampled_from([0.0, 0.1])),
-        "betas": draw(st.sampled_from([(0.9, 0.999), (0.0, 0.0), (0.5, 0.75)])),
-        "eps": draw(st.sampled_from([1e-8, 0.125])),
-        "weight_decay": draw(st.sampled_from([0.0, 0.01])),
-        "decoupled": draw(booleans),
-        "bias_correction": draw(booleans),
-    }
+    arrays = {name: quarters(rng, dtype, *shape, low=0 if name in UNSIGNED else -4) for name in case.arrays}
+    options = {name: draw(st.sampled_from(COUNTED[name])) for name in case.counted}
+    if function != "average_update":
+        options["lr"] = draw(st.sampled_from([0.0, 0.1]))
+    if function == "sgd_update":
+        options["first_step"] = draw(booleans)
+    elif case.counts_steps:
+        options["step"] = draw(st.integers(1, 1000))
+    return {**arrays, **case.given, **options}
+
+
+for _name in sorted({case.function for case in UPDATES}):
+    _arrays = {name for case in UPDATES if case.function == _name for name in case.arrays if name != case.first[1]}
+    entry(_name, in_place=tuple(sorted(_arrays)), exact=True)(partial(draw_update, function=_name))
 
 
 def draw_elementwise(draw, rng, dtype):
@@ -545,7 +536,9 @@ def ask_reference(name, arguments, widen, shrink=None):
     return flat(result) + [copies[key] for key in buffers if isinstance(copies.get(key), np.ndarray)]
 
 
-POINTWISE = ("erf", "erfc", "exp", "expm1", "log", "log1p", "sigmoid", "tanh", "sgd_update", "adam_update")
+POINTWISE = {
+    "erf", "erfc", "exp", "expm1", "log", "log1p", "sigmoid", "tanh", *(case.function for case in UPDATES)
+}  # fmt: skip
 
 
 def assert_agrees(name, arguments, originals, result):
