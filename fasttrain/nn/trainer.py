@@ -2,7 +2,7 @@
 
 import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,11 @@ RULES: dict[str, Any] = {
     "adadelta": optim.Adadelta,
     "lion": optim.Lion,
     "schedule_free_adamw": optim.ScheduleFreeAdamW,
+    "lamb": optim.LAMB,
+    "adafactor": optim.Adafactor,
 }
+# Those among them that look at a whole array, so that they are made over the weights and biases of each layer.
+OF_ARRAYS = ("lamb", "adafactor")
 
 
 class Trainer:
@@ -40,10 +44,11 @@ class Trainer:
     ----------
     network : Network
         Its parameters are updated in place.
-    optimizer : str or fasttrain.optim.Optimizer
-        The name of a rule of :mod:`fasttrain.optim` in small letters, such as 'adam', 'sgd' or 'rmsprop', or an
-        optimizer made over ``network.parameters``, or over its ``weights`` and ``biases``.  The elementwise rules with
-        state of the parameters' dtype are part of the engine's pass; others take their steps between its batches.
+    optimizer : str, fasttrain.optim.Optimizer, or list of them
+        The name of a rule of :mod:`fasttrain.optim` in small letters, such as 'adam', 'sgd' or 'rmsprop'; or an
+        optimizer made over ``network.parameters``, or over its ``weights`` and ``biases``; or several over parts of
+        them, such as ``[Muon(network.weights), AdamW(network.biases)]``.  A single elementwise rule over all parameters
+        with state of their dtype is part of the engine's pass; others take their steps between its batches.
     learning_rate : float, optional
         None is the rule's default.  May be changed between epochs.
     batch_size : int
@@ -79,7 +84,7 @@ class Trainer:
         self,
         network: Network,
         *,
-        optimizer: str | Optimizer = "adam",
+        optimizer: str | Optimizer | Sequence[Optimizer] = "adam",
         learning_rate: float | None = None,
         batch_size: int = 200,
         l2: float = 0.0,
@@ -96,17 +101,20 @@ class Trainer:
             raise ValueError(f"l2 must be finite and not negative, got {l2!r}")
         if not 0 <= operator.index(seed) < 2**64:
             raise ValueError(f"seed must lie in [0, 2^64), got {seed}")
-        if isinstance(optimizer, Optimizer):
+        if isinstance(optimizer, str):
+            if optimizer not in RULES:
+                raise ValueError(f"optimizer must be one of {', '.join(RULES)}, got {optimizer!r}")
+            arrays = [*network.weights, *network.biases] if optimizer in OF_ARRAYS else network.parameters
+            self.optimizers: list[Optimizer] = [RULES[optimizer](arrays, n_threads=n_threads, **options)]
+        else:
             if options:
                 raise ValueError(f"options belong to an optimizer given by name, got {', '.join(options)}")
-        elif optimizer not in RULES:
-            raise ValueError(f"optimizer must be one of {', '.join(RULES)}, got {optimizer!r}")
-        else:
-            optimizer = RULES[optimizer](network.parameters, n_threads=n_threads, **options)
+            self.optimizers = [optimizer] if isinstance(optimizer, Optimizer) else list(optimizer)
+            if not self.optimizers or not all(isinstance(one, Optimizer) for one in self.optimizers):
+                raise TypeError(f"optimizer must be a name, an Optimizer or a list of them, got {optimizer!r}")
         if learning_rate is not None:
-            optimizer.set_options(lr=learning_rate)
+            self.optimizer.set_options(lr=learning_rate)
         self.network = network
-        self.optimizer = optimizer
         self.batch_size = operator.index(batch_size)
         self.l2 = l2
         self.l2_per_batch = l2_per_batch
@@ -115,6 +123,13 @@ class Trainer:
         self.seed = operator.index(seed)
         self.n_threads = n_threads
         self.epoch = 0
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer, where there is one."""
+        if len(self.optimizers) != 1:
+            raise ValueError(f"there are {len(self.optimizers)} optimizers: read `optimizers`")
+        return self.optimizers[0]
 
     @property
     def learning_rate(self) -> float:
@@ -128,7 +143,7 @@ class Trainer:
     @property
     def step(self) -> int:
         """Updates done so far."""
-        return self.optimizer.n_steps
+        return self.optimizers[0].n_steps
 
     def run_epoch(self, X: NDArray[Any], y: NDArray[Any], sample_weight: NDArray[Any] | None = None) -> float:
         """Train on all rows once.
@@ -153,8 +168,8 @@ class Trainer:
             If an array does not fit; nothing is changed then.  ValueError also if a batch's loss is not
             finite: the message names epoch and step, and the parameters are those before that step.
         """
-        optimizer = self.optimizer
-        flat = optimizer.flat_state(self.network.parameters)
+        optimizer = self.optimizers[0]
+        flat = optimizer.flat_state(self.network.parameters) if len(self.optimizers) == 1 else None
         if flat is None:
             objective, failed = self._step_by_step(X, y, sample_weight)
         else:
@@ -199,9 +214,11 @@ class Trainer:
         if self.shuffle and self.batch_size < n_rows:
             order = engine.permutation(n_rows, seed=self.seed, step=self.epoch)
         grad = np.empty_like(network.parameters)
-        grads: Any = grad
-        if isinstance(self.optimizer.params, list):
-            grads = [_at_place_of(param, network.parameters, grad) for param in self.optimizer.params]
+        grads: list[Any] = []
+        for optimizer in self.optimizers:
+            places = optimizer.params if isinstance(optimizer.params, list) else [optimizer.params]
+            parts = [_at_place_of(param, network.parameters, grad) for param in places]
+            grads.append(parts if isinstance(optimizer.params, list) else parts[0])
         objective = total = 0.0
         for start in range(0, n_rows, self.batch_size):
             rows: Any = slice(start, start + self.batch_size)
@@ -220,19 +237,39 @@ class Trainer:
                     grad[layer.bias : layer.bias + layer.n_out] = 0
             if not math.isfinite(value):
                 return 0.0, True
-            self.optimizer.step(grads)
+            for optimizer, own in zip(self.optimizers, grads, strict=True):
+                optimizer.step(own)
             objective += value * weight
             total += weight
         return (objective / total if total > 0.0 else 0.0), False
 
     def state_dict(self) -> dict[str, Any]:
         """The optimizer's state and the epoch, copied; the parameters are the network's."""
-        return {**self.optimizer.state_dict(), "epoch": self.epoch}
+        states = [optimizer.state_dict() for optimizer in self.optimizers]
+        if len(states) == 1:
+            return {**states[0], "epoch": self.epoch}
+        return {
+            **{f"optimizers.{i}.{name}": value for i, state in enumerate(states) for name, value in state.items()},
+            "epoch": self.epoch,
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over a state; a training resumed so goes on bit for bit.  Checks everything first."""
         epoch = operator.index(state["epoch"])
-        self.optimizer.load_state_dict({name: value for name, value in state.items() if name != "epoch"})
+        own = {name: value for name, value in state.items() if name != "epoch"}
+        if len(self.optimizers) == 1:
+            self.optimizer.load_state_dict(own)
+        else:
+            before = [optimizer.state_dict() for optimizer in self.optimizers]
+            try:
+                for i, optimizer in enumerate(self.optimizers):
+                    prefix = f"optimizers.{i}."
+                    part = {name.removeprefix(prefix): v for name, v in own.items() if name.startswith(prefix)}
+                    optimizer.load_state_dict(part)
+            except (TypeError, ValueError):
+                for optimizer, kept in zip(self.optimizers, before, strict=True):
+                    optimizer.load_state_dict(kept)
+                raise
         self.epoch = epoch
 
 

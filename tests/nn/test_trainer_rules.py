@@ -5,7 +5,7 @@ import pytest
 from fasttrain import optim
 from fasttrain.kernels import network as engine
 from fasttrain.nn import Network, Trainer
-from fasttrain.nn.trainer import RULES
+from fasttrain.nn.trainer import OF_ARRAYS, RULES
 from fasttrain.reference.network import batch_objective
 from tests.helpers import DTYPES, THREAD_COUNTS
 
@@ -38,7 +38,49 @@ def network_of(dtype):
 
 
 def test_every_rule_is_listed():
-    assert set(OPTIONS) == set(RULES)
+    assert set(OPTIONS) == set(RULES) - set(OF_ARRAYS)
+
+
+@pytest.mark.parametrize("name", OF_ARRAYS)
+def test_rules_of_whole_arrays_step_each_layers_own(name):
+    X, y = problem(np.float64)
+    network, by_hand = network_of(np.float64), network_of(np.float64)
+    trainer = Trainer(network, optimizer=name, batch_size=32, shuffle=False)
+    optimizer = RULES[name]([*by_hand.weights, *by_hand.biases])
+    for _ in range(2):
+        trainer.run_epoch(X, y)
+        for start in range(0, len(X), 32):
+            grads = network_of(np.float64)
+            grads.parameters[:] = by_hand.value_and_grad(X[start : start + 32], y[start : start + 32])[1]
+            optimizer.step([*grads.weights, *grads.biases])
+    np.testing.assert_array_equal(network.parameters, by_hand.parameters)
+
+
+def test_several_optimizers_share_a_network_and_resume():
+    X, _ = problem(np.float32, 400)
+    y = X[:, : SIZES[-1]].argmax(axis=1)
+
+    def trainer_of(network):
+        optimizers = [optim.Muon(network.weights, lr=0.02), optim.AdamW(network.biases, lr=0.01)]
+        return Trainer(network, optimizer=optimizers, batch_size=50)
+
+    network, copy = network_of(np.float32), network_of(np.float32)
+    trainer, resumed = trainer_of(network), trainer_of(copy)
+    losses = [trainer.run_epoch(X, y) for _ in range(10)]
+    assert losses[-1] < 0.7 * losses[0]
+    copy.parameters[:] = network.parameters
+    resumed.load_state_dict(trainer.state_dict())
+    assert resumed.run_epoch(X, y) == trainer.run_epoch(X, y)
+    np.testing.assert_array_equal(copy.parameters, network.parameters)
+    with pytest.raises(ValueError, match="there are 2 optimizers"):
+        _ = trainer.learning_rate
+    state = trainer.state_dict()
+    state["optimizers.1.exp_avg.0"] = np.zeros(3)
+    before = resumed.state_dict()
+    with pytest.raises((TypeError, ValueError), match=r"exp_avg\.0"):
+        resumed.load_state_dict(state)
+    for key, value in resumed.state_dict().items():
+        np.testing.assert_array_equal(value, before[key])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -68,9 +110,8 @@ def test_the_engines_pass_is_the_rule_step_by_step(name, options, dtype):
     tolerance = 1e-12 if dtype == np.float64 else 2e-3 if name in ("lion", "adamax", "adam", "nadam") else 2e-4
     np.testing.assert_allclose(network.parameters, by_hand.parameters, rtol=0, atol=tolerance)
     for key, value in optimizer.state_dict().items():
-        np.testing.assert_allclose(
-            trainer.state_dict()[key], value, rtol=0, atol=tolerance
-        ) if isinstance(value, np.ndarray) else None
+        if isinstance(value, np.ndarray):
+            np.testing.assert_allclose(trainer.state_dict()[key], value, rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy", "half_squared_error"])
