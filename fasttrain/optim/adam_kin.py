@@ -37,7 +37,8 @@ class NAdam(Optimizer):
 
     Notes
     -----
-    The formula is that of ``torch.optim.NAdam``.  T. Dozat, "Incorporating Nesterov momentum into Adam", ICLR workshop 2016.
+    The formula is that of ``torch.optim.NAdam``.  T. Dozat, "Incorporating Nesterov momentum into Adam", ICLR
+    workshop 2016.
 
     Examples
     --------
@@ -71,8 +72,8 @@ class NAdam(Optimizer):
         n_threads: int | None = None,
     ) -> None:
         options = {
-            "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "momentum_decay":
-            momentum_decay, "decoupled_weight_decay": decoupled_weight_decay, "maximize": maximize,
+            "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
+            "momentum_decay": momentum_decay, "decoupled_weight_decay": decoupled_weight_decay, "maximize": maximize,
         }
         super().__init__(
             params, options, dtype=dtype, state_dtype=state_dtype, master_weights=master_weights, n_threads=n_threads
@@ -113,8 +114,8 @@ class RAdam(Optimizer):
 
     Notes
     -----
-    The formula is that of ``torch.optim.RAdam``.  L. Liu et al., "On the variance of the adaptive learning rate and beyond",
-    ICLR 2020.
+    The formula is that of ``torch.optim.RAdam``.  L. Liu et al., "On the variance of the adaptive learning rate and
+    beyond", ICLR 2020.
 
     Examples
     --------
@@ -184,8 +185,8 @@ class Adamax(Optimizer):
 
     Notes
     -----
-    The formula is that of ``torch.optim.Adamax``.  D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization",
-    ICLR 2015, algorithm 2.
+    The formula is that of ``torch.optim.Adamax``.  D. P. Kingma and J. Ba, "Adam: a method for stochastic
+    optimization", ICLR 2015, algorithm 2.
 
     Examples
     --------
