@@ -166,7 +166,7 @@ class Unchanged:
 def bits_of(values):
     """bfloat16, as uint16, nearest to float32 (which have no NaN here)."""
     bits = np.asarray(values, np.float32).view(np.uint32)
-    return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
+    return np.array((bits + 0x7FFF + (bits >> 16 & 1)) >> 16, np.uint16)
 
 
 def values_of(bits):

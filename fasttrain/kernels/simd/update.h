@@ -25,10 +25,9 @@
 
 typedef void (*SUFFIX(ft_step))(VEC *param, VEC grad, VEC *state, const SUFFIX(ft_update_vectors) * s, int flags);
 
-/* What comes before every rule, and the rule. */
+/* What comes between the gradient, multiplied by grad_factor, and the rule, and the rule. */
 FT_INLINE void SUFFIX(ft_update_vector)(VEC *param, VEC grad, VEC *state, const SUFFIX(ft_update_vectors) * s,
                                         int decays, int flags, SUFFIX(ft_step) step) {
-    grad = s->grad_factor * grad;
     if (decays)
         grad = grad + s->weight_decay * *param;
     *param = *param * s->decay_factor;
@@ -47,7 +46,7 @@ FT_INLINE void SUFFIX(ft_update_at)(ptrdiff_t i, ptrdiff_t count, REAL *param, c
     FT_UNROLL
     for (int k = 0; k < n_states; k++)
         v[k] = whole ? LOAD(state[k] + i) : LOAD_PARTIAL(state[k] + i, count);
-    SUFFIX(ft_update_vector)(&p, g, v, s, decays, flags, step);
+    SUFFIX(ft_update_vector)(&p, s->grad_factor * g, v, s, decays, flags, step);
     if (whole)
         STORE(param + i, p);
     else
