@@ -82,6 +82,12 @@ STATES = (
     (("z", FT_WHOLE_STATE), ("exp_avg_sq", FT_UNSIGNED_STATE)),
     (),
 )
+# The rules of each family with the least and the most state; the state of the first is a part of the second's.
+VARIANTS = (
+    (FT_SGD, FT_MOMENTUM), (FT_ADAM, FT_AMSGRAD), (FT_NADAM, FT_NADAM), (FT_RADAM, FT_RADAM), (FT_ADAMAX, FT_ADAMAX),
+    (FT_ADAGRAD, FT_ADAGRAD), (FT_RMSPROP, FT_RMSPROP_CENTERED_MOMENTUM), (FT_ADADELTA, FT_ADADELTA),
+    (FT_LION, FT_LION), (FT_SCHEDULE_FREE, FT_SCHEDULE_FREE), (FT_AVERAGE, FT_AVERAGE),
+)
 
 
 # ---- checks ------------------------------------------------------------------------------------------------------
@@ -136,6 +142,11 @@ cdef int options_of(Family family, object given, Options* o) except -1:
         o.momentum = check_number(given["momentum"], "momentum", 0.0)
         o.dampening = check_number(given["dampening"], "dampening")
         o.nesterov = _flag(given["nesterov"], "nesterov")
+        if o.nesterov and (o.momentum == 0.0 or o.dampening != 0.0):
+            raise ValueError(
+                "nesterov=True needs a positive momentum and dampening 0, "
+                f"got momentum={given['momentum']!r} and dampening={given['dampening']!r}"
+            )
         return 0
     if family == RMSPROP:
         o.beta2 = _fraction(given["alpha"], "alpha")
@@ -165,6 +176,8 @@ cdef int options_of(Family family, object given, Options* o) except -1:
     if family == NADAM:
         o.momentum_decay = check_number(given["momentum_decay"], "momentum_decay", 0.0)
     if family == SCHEDULE_FREE:
+        if o.beta1 == 0.0:
+            raise ValueError(f"betas[0] must be above 0, got {given['betas'][0]!r}")
         o.warmup_steps = check_number(given["warmup_steps"], "warmup_steps", 0.0)
         o.r = check_number(given["r"], "r", 0.0)
         o.weight_lr_power = check_number(given["weight_lr_power"], "weight_lr_power", 0.0)

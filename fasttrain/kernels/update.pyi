@@ -1,43 +1,47 @@
 from collections.abc import Mapping, Sequence
-from typing import Any, Self, final
+from typing import Any, SupportsIndex, TypeAlias, final
 
 import numpy as np
 import numpy.typing as npt
 
+Array: TypeAlias = npt.NDArray[Any]
+
 STATE_DTYPES: tuple[str, ...]
 
+def from_bfloat16(bits: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]: ...
+def to_bfloat16(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]: ...
 @final
 class Update:
-    params: list[npt.NDArray[Any]]
-    states: list[dict[str, npt.NDArray[Any]]]
-    @property
-    def is_plain(self) -> bool: ...
-    def __new__(
-        cls,
+    params: list[Array]
+    states: list[dict[str, Array]]
+    def __init__(
+        self,
         family: str,
-        params: list[npt.NDArray[Any]],
+        owners: list[Any],
         names: list[str],
         grad_names: list[str],
         groups: list[int],
         state_dtype: str,
         master_weights: bool,
-        masks: Sequence[npt.NDArray[np.bool_] | None],
-    ) -> Self: ...
+        masks: list[Any],
+        uint16_is_bfloat16: bool,
+    ) -> None: ...
     def make_states(self, options: Sequence[Mapping[str, Any]]) -> None: ...
-    def expected_states(
-        self, options: Sequence[Mapping[str, Any]]
-    ) -> list[dict[str, tuple[tuple[int, ...], np.dtype[Any]]]]: ...
-    def set_states(self, states: Sequence[Mapping[str, npt.NDArray[Any]]]) -> None: ...
+    def possible_states(self) -> list[tuple[dict[str, tuple[tuple[int, ...], np.dtype[Any]]], set[str]]]: ...
+    def set_states(self, states: list[dict[str, Array]]) -> None: ...
+    @property
+    def is_plain(self) -> bool: ...
     def round_masters(self) -> None: ...
     def get_progress(self) -> list[dict[str, float]]: ...
-    def set_progress(self, progress: Sequence[Mapping[str, float]]) -> None: ...
-    def norm(self, grads: list[npt.NDArray[Any]], *, n_threads: int | None = None) -> tuple[float, int]: ...
+    def set_progress(self, progress: list[dict[str, float]]) -> None: ...
+    def check_grads(self, grads: list[Any]) -> list[Array]: ...
+    def norm(self, grads: list[Any], *, n_threads: SupportsIndex | None = None) -> tuple[float, str | None]: ...
     def step(
         self,
         options: Sequence[Mapping[str, Any]],
-        grads: list[npt.NDArray[Any]],
+        grads: list[Any],
         *,
         grad_factor: float = 1.0,
         clip: float = ...,
-        n_threads: int | None = None,
+        n_threads: SupportsIndex | None = None,
     ) -> None: ...

@@ -25,6 +25,7 @@ from fasttrain.kernels.checks cimport (
     real_array,
     real_array_like,
 )
+from fasttrain.kernels.memory cimport BFLOAT16, FLOAT16, FLOAT32, FLOAT64, Element, array_of_memory
 from fasttrain.kernels.rules cimport (
     Family,
     Options,
@@ -62,7 +63,7 @@ from fasttrain.kernels.table cimport (
 
 import numpy as np
 
-from fasttrain.kernels.rules import FAMILIES, STATES
+from fasttrain.kernels.rules import FAMILIES, STATES, VARIANTS
 
 cnp.import_array()
 
@@ -216,24 +217,57 @@ cdef void _square_all(const Target* targets, Py_ssize_t n_targets, Py_ssize_t n_
 
 
 cdef double _norm(const Target* targets, Py_ssize_t n_targets, Py_ssize_t n_pieces, double n_bytes,
-                  object n_threads, Py_ssize_t* worst) except? -1.0:
-    """The norm of all gradients, added up in piece order; worst: the first target whose squares' sum is not finite."""
+                  object n_threads) except? -1.0:
+    """The norm of all gradients, added up in piece order."""
+    cdef int threads = threads_for(n_threads, n_bytes, LIGHT_GRAIN)
     cdef double* sums = <double*> malloc(max(n_pieces, 1) * sizeof(double))
     cdef double total = 0.0
-    cdef Py_ssize_t i, piece
-    cdef int threads = threads_for(n_threads, n_bytes, LIGHT_GRAIN)
+    cdef Py_ssize_t piece
     if sums == NULL:
         raise MemoryError(f"no memory for the sums of {n_pieces} pieces")
     with nogil:
         _square_all(targets, n_targets, n_pieces, sums, threads)
-        worst[0] = -1
-        for i in range(n_targets):
-            for piece in range(n_pieces_of(targets[i].size)):
-                total += sums[targets[i].first_piece + piece]
-                if worst[0] < 0 and not isfinite(sums[targets[i].first_piece + piece]):
-                    worst[0] = i
+        for piece in range(n_pieces):
+            total += sums[piece]
     free(sums)
     return sqrt(total)
+
+
+def from_bfloat16(cnp.ndarray bits):
+    """The float32 of bfloat16, whose bits are uint16."""
+    return (np.asarray(bits, dtype=np.uint32) << np.uint32(16)).view(np.float32)
+
+
+def to_bfloat16(cnp.ndarray values):
+    """The bits of float32, C-contiguous, rounded to the nearest bfloat16."""
+    cdef cnp.ndarray bits = np.empty((<object> values).shape, dtype=np.uint16)
+    table.to_bfloat16(cnp.PyArray_SIZE(values), <const float*> cnp.PyArray_DATA(values),
+                      <uint16_t*> cnp.PyArray_DATA(bits))
+    return bits
+
+
+def _wide_parts(cnp.ndarray grad):
+    """The elements in float64, by pieces that need little memory."""
+    flat = grad.reshape(-1)
+    for start in range(0, flat.size, SMALL_PIECE):
+        part = flat[start:start + SMALL_PIECE]
+        if part.dtype == np.uint16:
+            part = from_bfloat16(part)
+        yield part.astype(np.float64)
+
+
+def _norm_of_huge(list grads, list names):
+    """The norm where squares are too large, by way of the largest, and the name of the first gradient that holds NaN
+    or infinity, which leaves no norm."""
+    largest = 0.0
+    for grad, name in zip(grads, names):
+        for part in _wide_parts(grad):
+            magnitude = float(np.abs(part).max())
+            if not isfinite(magnitude):
+                return magnitude, name
+            largest = max(largest, magnitude)
+    total = sum(float(np.square(part / largest).sum()) for grad in grads for part in _wide_parts(grad))
+    return largest * sqrt(total), None
 
 
 # ---- one array ---------------------------------------------------------------------------------------------------
@@ -314,20 +348,28 @@ cdef cnp.ndarray _aligned(tuple shape, object dtype):
     return memory[start:start + n_bytes].view(dtype).reshape(shape)
 
 
-cdef int _format_of(cnp.ndarray array, int item, str name, str param_name, object param_dtype) except -1:
-    """How a gradient's elements are stored, for a parameter of arithmetic of `item` bytes."""
-    cdef int kind = cnp.PyArray_TYPE(array)
-    if (kind == cnp.NPY_FLOAT32 and item == 4) or (kind == cnp.NPY_FLOAT64 and item == 8):
+cdef str _dtype_name(cnp.ndarray array):
+    return "bfloat16" if cnp.PyArray_TYPE(array) == cnp.NPY_UINT16 else str((<object> array).dtype)
+
+
+cdef int _format_of(Element element, int item) noexcept:
+    """How a gradient's elements are stored, for a parameter of arithmetic of `item` bytes; -1: not so."""
+    if element == (FLOAT64 if item == 8 else FLOAT32):
         return FT_NATIVE
-    if kind == cnp.NPY_FLOAT16 and item == 4:
-        return FT_HALF
-    if kind == cnp.NPY_UINT16 and item == 4:
-        return FT_BFLOAT16
-    allowed = "float64" if item == 8 else "float32, float16 or bfloat16"
-    dtype = (<object> array).dtype
-    raise TypeError(
-        f"{name} must have dtype {allowed}, as {param_name} has {param_dtype}, got {dtype}"
-    )
+    if item == 8 or element == FLOAT64:
+        return -1
+    return FT_HALF if element == FLOAT16 else FT_BFLOAT16
+
+
+cdef cnp.ndarray _mask_array(object mask, cnp.ndarray param, str name):
+    """A copy: what the caller does to the mask later changes nothing."""
+    array = np.array(mask, order="C")
+    if array.dtype != np.bool_ or not cnp.PyArray_SAMESHAPE(array, param):
+        raise ValueError(
+            f"the mask of {name} must be boolean of its shape, {(<object> param).shape}, "
+            f"got {array.dtype} {array.shape}"
+        )
+    return array
 
 
 @cython.final
@@ -340,8 +382,8 @@ cdef class Update:
     ----------
     family : str
         One of FAMILIES.
-    params : list of ndarray
-        Updated in place by every step; any shapes; float64, float32, or uint16 for bfloat16.
+    owners : list
+        The parameters, arrays or other exporters of memory; any shapes; float64, float32 or bfloat16.
     names, grad_names : list of str
         What errors call each parameter and its gradient.
     groups : list of int
@@ -350,15 +392,16 @@ cdef class Update:
         Of the state of float32 and bfloat16 parameters; "float32" also stands for float64 state of float64 ones.
     master_weights : bool
         bfloat16 parameters have a float32 copy, and are that copy rounded; else they are rounded stochastically.
-    masks : list of ndarray of bool, or None
+    masks : list of array of bool or None
         Where False, parameter and state stay as they are.
+    uint16_is_bfloat16 : bool
     """
 
-    cdef readonly list params
+    cdef readonly list params       # the memory of the owners; bfloat16 as uint16
     cdef readonly list states       # of each parameter a dict of arrays, in the order in which they are saved
-    cdef list names, grad_names, masks
-    cdef list groups
+    cdef list owners, names, grad_names, masks
     cdef str state_dtype
+    cdef bint uint16_is_bfloat16
     cdef Family family
     cdef Target* targets
     cdef Range* ranges
@@ -370,17 +413,17 @@ cdef class Update:
     cdef Py_ssize_t n_targets, n_ranges, n_pieces
     cdef double n_bytes          # of the parameters
 
-    def __cinit__(self, str family, list params, list names, list grad_names, list groups, str state_dtype,
-                  bint master_weights, list masks):
+    def __cinit__(
+        self, str family, list owners, list names, list grad_names, list groups, str state_dtype, bint master_weights,
+        list masks, bint uint16_is_bfloat16,
+    ):
         cdef Py_ssize_t i
-        cdef cnp.ndarray param
-        cdef Target* target
         self.family = <Family> check_option(family, "family", FAMILIES)
         check_option(state_dtype, "state_dtype", STATE_DTYPES)
-        self.params, self.names, self.grad_names = params, names, grad_names
-        self.groups, self.state_dtype, self.masks = groups, state_dtype, masks
-        self.n_targets, self.n_groups = len(params), max(groups) + 1
-        self.states = [{} for _ in params]
+        self.owners, self.names, self.grad_names = owners, names, grad_names
+        self.state_dtype, self.uint16_is_bfloat16 = state_dtype, uint16_is_bfloat16
+        self.n_targets, self.n_groups = len(owners), max(groups) + 1
+        self.params, self.masks, self.states = [], [], [{} for _ in owners]
         self.targets = <Target*> calloc(self.n_targets, sizeof(Target))
         self.progress = <Progress*> calloc(self.n_groups, sizeof(Progress))
         self.options = <Options*> calloc(self.n_groups, sizeof(Options))
@@ -392,40 +435,53 @@ cdef class Update:
         for i in range(self.n_groups):
             progress_start(&self.progress[i])
         for i in range(self.n_targets):
-            param = self.params[i]
-            check_contiguous(param, names[i])
-            check_writeable(param, names[i])
-            target = &self.targets[i]
-            target.memory.param = cnp.PyArray_DATA(param)
-            target.memory.key = (i + 1) * <uint64_t> 0xD1B54A32D192ED03
-            target.size = cnp.PyArray_SIZE(param)
-            target.first_piece = self.n_pieces
-            target.item = 8 if cnp.PyArray_TYPE(param) == cnp.NPY_FLOAT64 else 4
-            target.group, target.rule, target.fresh = groups[i], -1, True
-            self.n_pieces += n_pieces_of(target.size)
-            self.n_bytes += cnp.PyArray_NBYTES(param)
-            if cnp.PyArray_ITEMSIZE(param) == 2:
-                target.general = True
-                if not master_weights:
-                    target.memory.param_format = FT_BFLOAT16
-            elif target.item == 8 and state_dtype != "float32":
-                raise ValueError(
-                    f"state_dtype={state_dtype!r} is for float32 and bfloat16 parameters, "
-                    f"but {names[i]} has dtype float64"
-                )
-            if masks[i] is not None:
-                if state_dtype == "8bit":
-                    raise ValueError("a mask needs state of 'float32' or 'bfloat16', got state_dtype='8bit'")
-                target.general = True
-                target.memory.mask = <const uint8_t*> cnp.PyArray_DATA(masks[i])
+            self._add_target(i, groups[i], master_weights, masks[i])
         self._sort_ranges()
+        if master_weights:
+            self._make_masters()
+
+    cdef int _add_target(self, Py_ssize_t i, int group, bint master_weights, object mask) except -1:
+        cdef Element element
+        cdef str name = self.names[i]
+        cdef cnp.ndarray param = array_of_memory(self.owners[i], name, &element, self.uint16_is_bfloat16)
+        cdef Target* target = &self.targets[i]
+        if element == FLOAT16:
+            raise TypeError(f"{name} must have dtype float32, float64 or bfloat16, got float16")
+        if element == FLOAT64 and self.state_dtype != "float32":
+            raise ValueError(
+                f"state_dtype={self.state_dtype!r} is for float32 and bfloat16 parameters, but {name} has dtype float64"
+            )
+        check_contiguous(param, name)
+        check_writeable(param, name)
+        self.params.append(param)
+        self.masks.append(None if mask is None else _mask_array(mask, param, name))
+        target.memory.param = cnp.PyArray_DATA(param)
+        target.memory.key = (i + 1) * <uint64_t> 0xD1B54A32D192ED03
+        target.size = cnp.PyArray_SIZE(param)
+        target.first_piece = self.n_pieces
+        target.item = 8 if element == FLOAT64 else 4
+        target.group, target.rule, target.fresh = group, -1, True
+        self.n_pieces += n_pieces_of(target.size)
+        self.n_bytes += cnp.PyArray_NBYTES(param)
+        if element == BFLOAT16:
+            target.general = True
+            if not master_weights:
+                target.memory.param_format = FT_BFLOAT16
+        if mask is not None:
+            if self.state_dtype == "8bit":
+                raise ValueError("a mask needs state of 'float32' or 'bfloat16', got state_dtype='8bit'")
+            target.general = True
+            target.memory.mask = <const uint8_t*> cnp.PyArray_DATA(self.masks[i])
+        return 0
+
+    cdef int _make_masters(self) except -1:
+        cdef Py_ssize_t i
         for i in range(self.n_targets):
-            param = self.params[i]
-            target = &self.targets[i]
-            if cnp.PyArray_ITEMSIZE(param) == 2 and master_weights:
+            if cnp.PyArray_ITEMSIZE(self.params[i]) == 2:
                 self.states[i]["master"] = self._whole(i)
-                target.memory.copy = cnp.PyArray_DATA(param)
-                target.memory.param = cnp.PyArray_DATA(self.states[i]["master"])
+                self.targets[i].memory.copy = self.targets[i].memory.param
+                self.targets[i].memory.param = cnp.PyArray_DATA(self.states[i]["master"])
+        return 0
 
     def __dealloc__(self):
         free(self.targets)
@@ -435,14 +491,16 @@ cdef class Update:
         free(self.scalars)
         free(self.rules)
 
+    cdef object _dtype_of(self, Py_ssize_t i):
+        return np.dtype(np.float64 if self.targets[i].item == 8 else np.float32)
+
     cdef cnp.ndarray _whole(self, Py_ssize_t i):
         """The parameter's values, as wide as its arithmetic."""
         cdef cnp.ndarray param = self.params[i]
         if "master" in self.states[i]:
             param = self.states[i]["master"]
-        cdef object dtype = np.float64 if self.targets[i].item == 8 else np.float32
-        cdef cnp.ndarray values = _aligned((<object> param).shape, dtype)
-        if cnp.PyArray_ITEMSIZE(param) == 2:
+        cdef cnp.ndarray values = _aligned((<object> param).shape, self._dtype_of(i))
+        if cnp.PyArray_ITEMSIZE(param) == 2:    # without a temporary of its size
             bits = (<object> values).view(np.uint32)
             bits[...] = param
             bits <<= 16
@@ -494,17 +552,21 @@ cdef class Update:
             return FT_BFLOAT16
         return FT_UNSIGNED_CODE if kind == FT_UNSIGNED_STATE else FT_SIGNED_CODE
 
-    cdef dict _new_state(self, Py_ssize_t i, str name, int kind):
+    cdef dict _kinds_of_state(self, Py_ssize_t i, str name, int kind):
+        """Of the arrays that hold one of the rule's states: name to (shape, dtype)."""
         cdef tuple shape = (<object> self.params[i]).shape
         cdef int format = self._state_format(kind)
+        if format == FT_NATIVE:
+            return {name: (shape, self._dtype_of(i))}
+        if format == FT_BFLOAT16:
+            return {name: (shape, np.dtype(np.uint16))}
+        n_blocks = (self.targets[i].size + FT_BLOCK - 1) // FT_BLOCK
+        return {name: (shape, np.dtype(np.uint8)), name + "_unit": ((n_blocks,), np.dtype(np.float32))}
+
+    cdef dict _new_state(self, Py_ssize_t i, str name, int kind):
         if kind == FT_WHOLE_STATE:
             return {name: self._whole(i)}
-        if format == FT_NATIVE:
-            return {name: _aligned(shape, np.float64 if self.targets[i].item == 8 else np.float32)}
-        if format == FT_BFLOAT16:
-            return {name: _aligned(shape, np.uint16)}
-        n_blocks = (self.targets[i].size + FT_BLOCK - 1) // FT_BLOCK
-        return {name: _aligned(shape, np.uint8), name + "_unit": _aligned((n_blocks,), np.float32)}
+        return {key: _aligned(shape, dtype) for key, (shape, dtype) in self._kinds_of_state(i, name, kind).items()}
 
     def make_states(self, list options):
         """Make the state that a step with these options, one dict for each group, begins with."""
@@ -513,36 +575,23 @@ cdef class Update:
         for i in range(self.n_targets):
             self.targets[i].fresh = False
 
-    def expected_states(self, list options):
-        """Of each parameter, what state a rule keeps: a dict of name to (shape, dtype).  Makes nothing."""
+    def possible_states(self):
+        """Of each parameter, the arrays that its state may have with any options, name to (shape, dtype), and the
+        names of those that every step makes."""
         cdef Py_ssize_t i
-        cdef list expected = []
-        cdef dict found
-        cdef int rule
-        cdef Progress progress
-        cdef ft_update_scalars scalars
-        cdef Options checked
-        cdef list rules = []
-        for given in options:
-            options_of(self.family, given, &checked)
-            progress_start(&progress)
-            rules.append(scalars_of(self.family, &checked, &progress, &scalars))
+        cdef list possible = []
+        plainest, richest = VARIANTS[self.family]
         for i in range(self.n_targets):
-            shape = (<object> self.params[i]).shape
-            wide = np.dtype(np.float64 if self.targets[i].item == 8 else np.float32)
-            found = {"master": (shape, wide)} if "master" in self.states[i] else {}
-            rule = rules[self.targets[i].group]
-            for name, kind in STATES[rule]:
-                format = self._state_format(kind)
-                if format == FT_NATIVE:
-                    found[name] = (shape, wide)
-                elif format == FT_BFLOAT16:
-                    found[name] = (shape, np.dtype(np.uint16))
-                else:
-                    found[name] = (shape, np.dtype(np.uint8))
-                    found[name + "_unit"] = (((self.targets[i].size + FT_BLOCK - 1) // FT_BLOCK,), np.dtype(np.float32))
-            expected.append(found)
-        return expected
+            kinds, made = {}, set()
+            if "master" in self.states[i]:
+                kinds["master"] = ((<object> self.params[i]).shape, self._dtype_of(i))
+            for name, kind in STATES[richest]:
+                found = self._kinds_of_state(i, name, kind)
+                kinds.update(found)
+                if (name, kind) in STATES[plainest]:
+                    made.update(found)
+            possible.append((kinds, made))
+        return possible
 
     def set_states(self, list states):
         """Take over copies of states that have been checked; of each parameter a dict, maybe without any array."""
@@ -629,8 +678,16 @@ cdef class Update:
         cdef int i
         cdef Progress progress
         cdef ft_update_scalars* s
+        if len(options) != self.n_groups:
+            raise ValueError(
+                f"param_groups must hold the {self.n_groups} group(s) that the optimizer was made with, "
+                f"got {len(options)}"
+            )
         for i in range(self.n_groups):
-            options_of(self.family, options[i], &self.options[i])
+            try:
+                options_of(self.family, options[i], &self.options[i])
+            except KeyError as error:
+                raise ValueError(f"param_groups[{i}] lacks the option {error}") from None
         for i in range(self.n_groups):
             s = &self.scalars[2 * i]
             progress = self.progress[i]
@@ -641,28 +698,34 @@ cdef class Update:
             self.scalars[2 * i + 1].flags |= FT_FIRST_STEP if self.rules[i] == FT_MOMENTUM else 0
         return 0
 
-    cdef int _take_grads(self, list grads) except -1:
+    cdef int _take_grads(self, list grads, list taken) except -1:
+        """Let the targets point to the gradients' memory, which lives as long as the list `taken` that it goes to."""
         cdef Py_ssize_t i
         cdef cnp.ndarray param, grad
         cdef Target* target
+        cdef Element element
         if len(grads) != self.n_targets:
             raise ValueError(f"grads must hold {self.n_targets} arrays, as params does, got {len(grads)}")
         for i in range(self.n_targets):
-            param = <cnp.ndarray> self.params[i]
             target = &self.targets[i]
+            param = <cnp.ndarray> self.params[i]
+            if self.owners[i] is not param:     # who exported it may have moved it since
+                param = array_of_memory(self.owners[i], self.names[i], &element, self.uint16_is_bfloat16)
             if (
-                cnp.PyArray_BYTES(param) != (
-                    <char*> target.memory.copy if target.memory.copy != NULL else <char*> target.memory.param
-                )
+                cnp.PyArray_DATA(param) != (target.memory.copy if target.memory.copy != NULL else target.memory.param)
                 or cnp.PyArray_SIZE(param) != target.size
             ):
                 raise ValueError(f"{self.names[i]} was resized or moved in memory after the optimizer was made")
-            if not cnp.PyArray_ISWRITEABLE(param):
-                check_writeable(param, self.names[i])
-            grad = <cnp.ndarray?> grads[i]
-            target.memory.grad_format = _format_of(
-                grad, target.item, self.grad_names[i], self.names[i], (<object> param).dtype
-            )
+            check_contiguous(param, self.names[i])
+            check_writeable(param, self.names[i])
+            grad = array_of_memory(grads[i], self.grad_names[i], &element, self.uint16_is_bfloat16)
+            target.memory.grad_format = _format_of(element, target.item)
+            if target.memory.grad_format < 0:
+                allowed = "float64" if target.item == 8 else "float32, float16 or bfloat16"
+                raise TypeError(
+                    f"{self.grad_names[i]} must have dtype {allowed}, as {self.names[i]} has {_dtype_name(param)}, "
+                    f"got {_dtype_name(grad)}"
+                )
             if not cnp.PyArray_SAMESHAPE(grad, param):
                 raise ValueError(
                     f"{self.grad_names[i]} must have the shape of {self.names[i]}, {(<object> param).shape}, "
@@ -671,31 +734,37 @@ cdef class Update:
             check_contiguous(grad, self.grad_names[i])
             self._check_not_owned(grad, self.grad_names[i])
             target.grad = cnp.PyArray_BYTES(grad)
+            taken.append(grad)
         return 0
 
     def check_grads(self, list grads):
-        """Raise for gradients that a step would refuse."""
-        self._take_grads(grads)
+        """The gradients' memory as arrays; raises for gradients that a step would refuse."""
+        cdef list taken = []
+        self._take_grads(grads, taken)
+        return taken
 
     def norm(self, list grads, *, n_threads=None):
-        """The norm of all gradients together, and the number of the first that holds what is not finite, or -1."""
-        cdef Py_ssize_t worst = -1
-        self._take_grads(grads)
-        norm = _norm(self.targets, self.n_targets, self.n_pieces, self.n_bytes, n_threads, &worst)
-        return norm, worst
+        """The norm of all gradients together, and the name of the first that holds NaN or infinity, or None."""
+        cdef list taken = []
+        self._take_grads(grads, taken)
+        cdef double norm = _norm(self.targets, self.n_targets, self.n_pieces, self.n_bytes, n_threads)
+        if isfinite(norm):
+            return norm, None
+        return _norm_of_huge(taken, self.grad_names)
 
-    def step(self, list options, list grads, *, double grad_factor=1.0, double clip=INFINITY,
-             n_threads=None):
+    def step(
+        self, list options, list grads, *, double grad_factor=1.0, double clip=INFINITY, n_threads=None,
+    ):
         """One step with the options of each group; see the classes of fasttrain.optim.
 
-        grads : list of ndarray, one for each parameter: float64 for float64; float32, float16 or, as uint16,
-        bfloat16 for others.  They are multiplied by grad_factor, then held within +-clip.
+        grads, one for each parameter, are multiplied by grad_factor, then held within +-clip.
         """
         cdef Step step
         cdef int i, threads
         cdef double grain = LIGHT_GRAIN
+        cdef list taken = []
         self._take_options(options, grad_factor, clip)
-        self._take_grads(grads)
+        self._take_grads(grads, taken)
         for i in range(self.n_groups):
             grain = min(grain, grain_of(self.rules[i]))
         threads = threads_for(n_threads, self.n_bytes, grain)

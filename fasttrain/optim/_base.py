@@ -10,10 +10,9 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from fasttrain.kernels.memory import view_memory
 from fasttrain.kernels.rules import COUNTED, OPTIONS, check_options, state_names
+from fasttrain.kernels.runtime import num_threads
 from fasttrain.kernels.update import Update
-from fasttrain.kernels.validation import all_finite
 
 Array: TypeAlias = npt.NDArray[Any]
 # One array or several: of NumPy, or anything that exports writable CPU memory by DLPack or the buffer protocol.
@@ -66,70 +65,65 @@ class Optimizer:
             raise ValueError(f"dtype must be None or 'bfloat16', got {dtype!r}")
         if not isinstance(master_weights, bool):
             raise TypeError(f"master_weights must be True or False, got {master_weights!r}")
-        self._is_list = isinstance(params, (list, tuple)) or hasattr(params, "__next__")
-        given = list(params) if self._is_list else [params]
-        if not given:
+        if n_threads is not None:
+            num_threads(n_threads)  # raises for what is not a number of threads
+        listed = _listed(params)
+        self._is_list = listed is not None
+        given = [params] if listed is None else listed
+        groups = given if self._is_list and given and isinstance(given[0], Mapping) else [{"params": given}]
+        self.param_groups: list[dict[str, Any]] = []
+        owners: list[Any] = []
+        masks: list[Any] = []
+        self._group_numbers: list[int] = []  # the group of each parameter
+        for i, group in enumerate(groups):
+            taken = self._group(group, options)
+            own_masks = taken.pop("masks")
+            self.param_groups.append(taken)
+            owners.extend(taken["params"])
+            masks.extend(own_masks)
+            self._group_numbers.extend([i] * len(own_masks))
+        if not owners:
             raise ValueError("params must hold at least one array, got an empty list")
-        self._dtype = dtype
-        self._owners: list[int] = []  # the group of each parameter
-        groups = given if isinstance(given[0], Mapping) else [{"params": given}]
-        self.param_groups: list[dict[str, Any]] = [self._group(group, options) for group in groups]
-        arrays: list[Array] = []
-        masks: list[Array | None] = []
-        many = sum(len(group["params"]) for group in self.param_groups)
-        names = [f"params[{i}]" if self._is_list else "params" for i in range(many)]
-        for i, group in enumerate(self.param_groups):
-            own_masks = group.pop("masks", None) or [None] * len(group["params"])
-            if len(own_masks) != len(group["params"]):
-                raise ValueError(f"masks must hold {len(group['params'])} arrays or None, as params, got {len(own_masks)}")
-            for value, mask in zip(group["params"], own_masks, strict=True):
-                array = self._array(value, names[len(arrays)])
-                if array.dtype not in (np.float32, np.float64, np.uint16):
-                    raise TypeError(
-                        f"{names[len(arrays)]} must have dtype float32, float64 or bfloat16, got {array.dtype}"
-                    )
-                masks.append(_as_mask(mask, array, names[len(arrays)]))
-                arrays.append(array)
-                self._owners.append(i)
-        if not arrays:
-            raise ValueError("params must hold at least one array")
+        names = [f"params[{i}]" for i in range(len(owners))] if self._is_list else ["params"]
         grad_names = [name.replace("params", "grads") for name in names]
-        self._grad_names = grad_names
-        self._update = self._make_update(arrays, names, grad_names, masks, state_dtype, master_weights)
+        self._update = self._make_update(
+            owners, names, grad_names, self._group_numbers, state_dtype, master_weights, masks, dtype is not None
+        )
         self.grad_norm: float | None = None
         self.n_threads = n_threads
 
-    def _make_update(
-        self, params: list[Array], names: list[str], grad_names: list[str], masks: list[Array | None],
-        state_dtype: str, master_weights: bool,
-    ) -> Any:
-        """Parameters and state, checked once, with the step over them."""
-        return Update(self._family, params, names, grad_names, self._owners, state_dtype, master_weights, masks)
+    def _make_update(self, *arguments: Any) -> Any:
+        """Parameters and state, checked once, with the step over them; the arguments are Update's after the family."""
+        return Update(self._family, *arguments)
 
     def _option_names(self) -> Sequence[str]:
         """Of the rule's options, in the order in which they are saved."""
         return OPTIONS[self._family]
 
-    def _group(self, group: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    def _group(self, group: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The group with all its options, its parameters as a tuple, and a mask or None for each."""
         if not isinstance(group, Mapping):
             raise TypeError(f"params must hold either arrays or dicts, got {type(group).__name__} beside a dict")
-        unknown = sorted(set(group) - set(options) - {"params", "masks"})
-        if "params" not in group or unknown:
-            raise ValueError(
-                f"a group must have params and may have masks and {', '.join(options)}, got {', '.join(map(str, group))}"
-            )
-        params = group["params"]
-        taken = {**options, **group, "params": list(params) if isinstance(params, (list, tuple)) else [params]}
+        if "params" not in group or set(group) - set(options) - {"params", "masks"}:
+            names = ", ".join(map(str, group))
+            raise ValueError(f"a group must have params and may have masks and {', '.join(options)}, got {names}")
+        taken = {**options, **group}
+        params = _listed(group["params"])
+        taken["params"] = (group["params"],) if params is None else tuple(params)
+        masks = group.get("masks")
+        n_params = len(taken["params"])
+        if masks is None:
+            masks = [None] * n_params
+        elif not isinstance(masks, (list, tuple)) or len(masks) != n_params:
+            came = str(len(masks)) if isinstance(masks, (list, tuple)) else type(masks).__name__
+            raise ValueError(f"masks must be a list of {n_params} arrays or None, as params is, got {came}")
+        taken["masks"] = masks
         self._check_options(taken)
         return taken
 
     def _group_of(self, i: int) -> dict[str, Any]:
         """The options of parameter i."""
-        return self.param_groups[self._owners[i]]
-
-    def _array(self, value: Any, name: str) -> Array:
-        """The caller's memory; bfloat16 as uint16."""
-        return view_memory(value, name, dtype=self._dtype)[0]
+        return self.param_groups[self._group_numbers[i]]
 
     @property
     def params(self) -> Any:
@@ -140,10 +134,10 @@ class Optimizer:
     @property
     def lr(self) -> Any:
         """Learning rate; setting it sets that of all groups, reading needs one that they share."""
-        rates = {group["lr"] for group in self.param_groups}
-        if len(rates) != 1:
-            raise ValueError(f"the groups have learning rates of their own, {sorted(rates)}: read param_groups")
-        return rates.pop()
+        rates = [group["lr"] for group in self.param_groups]
+        if any(rate != rates[0] for rate in rates):
+            raise ValueError(f"the groups have learning rates of their own, {rates}: read param_groups")
+        return rates[0]
 
     @lr.setter
     def lr(self, value: float) -> None:
@@ -190,7 +184,7 @@ class Optimizer:
         self._update.set_progress([dict(progress)])
 
     def _check_options(self, options: Mapping[str, Any]) -> None:
-        """Raise for values of the options that the rule refuses."""
+        """Raise for values of the options that the rule refuses; a subclass adds those that no step reads."""
         check_options(self._family, options)
 
     def step(
@@ -233,48 +227,34 @@ class Optimizer:
         """
         arrays = self._grads(grads)
         factor, clip = 1.0, math.inf
-        if grad_scale != 1.0:
-            factor = 1.0 / _positive(grad_scale, "grad_scale")
+        if type(grad_scale) is not float or grad_scale != 1.0:
+            factor = 1.0 / check_number(grad_scale, "grad_scale")
         if max_value is not None:
-            clip = _positive(max_value, "max_value")
+            clip = check_number(max_value, "max_value")
         if max_norm is not None or check_finite is not False:
-            if check_finite not in (False, True, "skip"):
+            limit = math.inf if max_norm is None else check_number(max_norm, "max_norm")
+            if not isinstance(check_finite, bool) and check_finite != "skip":
                 raise ValueError(f"check_finite must be True, False or 'skip', got {check_finite!r}")
-            norm, bad = self._norm(arrays)
+            norm, bad = self._update.norm(arrays, n_threads=self.n_threads)
+            if bad is not None and check_finite is True:
+                raise ValueError(f"{bad} must be finite, but holds NaN or infinity; nothing was changed")
             self.grad_norm = norm * factor
             if bad is not None and check_finite == "skip":
                 return False
-            if bad is not None and check_finite:
-                raise ValueError(f"{bad} must be finite, but holds NaN or infinity; nothing was changed")
-            if max_norm is not None:
-                factor *= min(1.0, _positive(max_norm, "max_norm") / (self.grad_norm + 1e-6))
+            ratio = limit / (self.grad_norm + 1e-6)
+            factor *= 1.0 if ratio >= 1.0 else ratio  # NaN too
         self._update.step(self.param_groups, arrays, grad_factor=factor, clip=clip, n_threads=self.n_threads)
         return True
 
-    def _grads(self, grads: Arrays) -> list[Array]:
-        names = self._grad_names
+    def _grads(self, grads: Arrays) -> list[Any]:
         if not self._is_list:
-            return [self._array(grads, "grads")]
-        if not isinstance(grads, (list, tuple)):
+            return [grads]
+        listed = _listed(grads)
+        if listed is None:
             raise TypeError(
-                f"grads must be a list of {len(names)} arrays, as params is, got {type(grads).__name__}"
+                f"grads must be a list of {len(self._group_numbers)} arrays, as params is, got {type(grads).__name__}"
             )
-        if len(grads) != len(names):
-            raise ValueError(f"grads must hold {len(names)} arrays, as params does, got {len(grads)}")
-        return [self._array(grad, name) for grad, name in zip(grads, names, strict=True)]
-
-    def _norm(self, grads: list[Array]) -> tuple[float, str | None]:
-        """The norm of all gradients, and the name of the first that is not finite."""
-        norm, first = self._update.norm(grads, n_threads=self.n_threads)
-        if first < 0:
-            return norm, None
-        for grad, name in list(zip(grads, self._grad_names, strict=True))[first:]:
-            if grad.dtype.itemsize == 2 or not all_finite(grad, n_threads=self.n_threads):
-                return norm, name
-        # all finite, and yet too large for their squares
-        largest = max(float(np.abs(grad).max(initial=0)) for grad in grads)
-        squares = sum(float(np.square(part / largest).sum()) for grad in grads for part in parts(grad))
-        return largest * math.sqrt(squares), None
+        return listed
 
     # ---- state in and out ------------------------------------------------------------------------------------
 
@@ -291,15 +271,18 @@ class Optimizer:
         -------
         dict
             Flat, of plain values: ``rule`` (str), ``step`` (int, steps taken), the options by name (float, bool,
-            str, a tuple for ``betas``; with several groups ``groups.0.lr`` and so on), and copies of the arrays of
-            state, ``exp_avg.0`` for the first parameter and so on: of the parameter's dtype, uint16 for bfloat16
-            state, or uint8 codes and ``exp_avg_unit.0``, float32, for the units of their blocks.
-            ``numpy.savez(path, **state)`` saves it and ``numpy.load(path)`` gives back what ``load_state_dict``
-            takes.
+            str, a tuple for ``betas``; with several groups ``groups.0.lr`` and so on; one that is None is left out),
+            and copies of the arrays of state, ``exp_avg.0`` for the first parameter and so on: of the parameter's
+            dtype, uint16 for bfloat16 state, or uint8 codes and ``exp_avg_unit.0``, float32, for the units of their
+            blocks; ``master.0`` is the float32 copy of a bfloat16 parameter.  ``numpy.savez(path, **state)`` saves it
+            and ``numpy.load(path)`` gives back what ``load_state_dict`` takes; so do the arrays as tensors and the
+            rest as JSON in the metadata of a safetensors file.
         """
         state: dict[str, Any] = {"rule": type(self).__name__, "step": self.n_steps}
         for i, (group, progress) in enumerate(zip(self.param_groups, self._update.get_progress(), strict=True)):
-            state.update((self._prefix(i) + name, value) for name, value in self._options_of(group).items())
+            options = self._options_of(group)
+            # None is in no file of arrays
+            state.update((self._prefix(i) + name, value) for name, value in options.items() if value is not None)
             state.update((self._prefix(i) + name, progress[name]) for name in COUNTED.get(self._family, ()))
         for i, arrays in enumerate(self._update.states):
             state.update((f"{name}.{i}", array.copy()) for name, array in arrays.items())
@@ -323,47 +306,73 @@ class Optimizer:
         rule = type(self).__name__
         if "rule" not in state or _plain(state["rule"]) != rule:
             raise ValueError(f"state must be of rule {rule!r}, got {_plain(state.get('rule'))!r}")
-        names = self._option_names()
+        names = [name for name in self._option_names() if name not in _OPTIONAL]
         counted = COUNTED.get(self._family, ())
-        scalars = [self._prefix(i) + name for i in range(len(self.param_groups)) for name in (*names, *counted)]
+        n_groups = len(self.param_groups)
+        scalars = {self._prefix(i) + name for i in range(n_groups) for name in (*names, *counted)}
+        optional = {self._prefix(i) + name for i in range(n_groups) for name in self._option_names()}
         if missing := sorted({"step", *scalars} - set(state)):
             raise ValueError(f"state lacks {', '.join(missing)}")
-        groups = [{name: _plain(state[self._prefix(i) + name]) for name in names} for i in range(len(self.param_groups))]
-        for group in groups:
-            self._check_options(group)
+        groups = [
+            {name: _plain(state.get(self._prefix(i) + name)) for name in self._option_names()} for i in range(n_groups)
+        ]
+        for group, taken in zip(self.param_groups, groups, strict=True):
+            self._check_options({**group, **taken})
         n_steps = _plain(state["step"])
         if isinstance(n_steps, bool) or not isinstance(n_steps, int) or not 0 <= n_steps < 2**53:
             raise ValueError(f"step in state must be a non-negative integer, got {n_steps!r}")
-        kept = groups
-        if self._family == "SGD":  # the buffer is made by the first step with momentum, and stays
-            has_buffer = any(name.startswith("momentum_buffer.") for name in state)
-            kept = [{**group, "momentum": float(has_buffer)} for group in groups]
-        expected = self._update.expected_states(kept)
-        if n_steps == 0 and not any(f"{name}.0" in state for name in expected[0] if name != "master"):
-            expected = [{name: kind for name, kind in own.items() if name == "master"} for own in expected]
-        arrays = {f"{name}.{i}" for i, own in enumerate(expected) for name in own}
-        if missing := sorted(arrays - set(state)):
-            raise ValueError(f"state lacks {', '.join(missing)}")
-        if unknown := sorted(set(state) - arrays - {"rule", "step", *scalars}):
-            raise ValueError(
-                f"state has entries unknown to {rule} of {len(expected)} parameters: {', '.join(unknown)}"
-            )
-        states = [
-            {name: _checked_state(state[f"{name}.{i}"], f"{name}.{i}", *kind) for name, kind in own.items()}
-            for i, own in enumerate(expected)
-        ]
+        states = self._checked_states(state, n_steps, known={"rule", "step", *scalars, *optional})
         progress = self._update.get_progress()
         for i, own in enumerate(progress):
             own["step"] = float(n_steps)
             for name in counted:
-                own[name] = _positive(_plain(state[self._prefix(i) + name]), name, zero=True)
+                own[name] = check_number(_plain(state[self._prefix(i) + name]), f"{name} in state", zero=True)
         self._update.set_states(states)
         self._update.set_progress(progress)
         for group, taken in zip(self.param_groups, groups, strict=True):
             group.update(taken)
 
+    def _checked_states(self, state: Mapping[str, Any], n_steps: int, known: set[str]) -> list[dict[str, Array]]:
+        """The arrays of each parameter.
 
-def _positive(value: Any, name: str, zero: bool = False) -> float:
+        A state that all options of the rule make must be there after the first step; one that some make is there if
+        a step was taken with them, then for all parameters of a group.
+        """
+        possible = self._update.possible_states()
+        states: list[dict[str, Array]] = [
+            {name: state[f"{name}.{i}"] for name in kinds if f"{name}.{i}" in state}
+            for i, (kinds, _) in enumerate(possible)
+        ]
+        if unknown := sorted(set(state) - known - {f"{name}.{i}" for i, own in enumerate(states) for name in own}):
+            raise ValueError(
+                f"state has entries unknown to {type(self).__name__} of {len(states)} parameters with these settings: "
+                f"{', '.join(unknown)}"
+            )
+        in_group: list[set[str]] = [set() for _ in self.param_groups]
+        for group, own in zip(self._group_numbers, states, strict=True):
+            in_group[group] |= set(own)
+        for i, (own, (kinds, made)) in enumerate(zip(states, possible, strict=True)):
+            needed = in_group[self._group_numbers[i]] | (made if n_steps else set()) | ({"master"} & set(kinds))
+            needed |= {f"{name}_unit" for name in needed} & set(kinds)
+            if missing := sorted(f"{name}.{i}" for name in (needed & set(kinds)) - set(own)):
+                raise ValueError(f"state lacks {', '.join(missing)}")
+            for name, array in own.items():
+                _check_state(array, f"{name}.{i}", *kinds[name])
+        return states
+
+
+# Options that may be None, and are left out of a state then.
+_OPTIONAL = ("initial_lr",)
+
+
+def _listed(value: Any) -> list[Any] | None:
+    """The arrays of a list, a tuple or an iterator; None for one array."""
+    if isinstance(value, list):
+        return value
+    return list(value) if isinstance(value, tuple) or hasattr(value, "__next__") else None
+
+
+def check_number(value: Any, name: str, zero: bool = False) -> float:
     number = float(value) if isinstance(value, (int, float, np.number)) and not isinstance(value, bool) else math.nan
     if not (number > 0 or (zero and number == 0)) or not math.isfinite(number):
         raise ValueError(f"{name} must be a {'non-negative' if zero else 'positive'} number, got {value!r}")
@@ -376,17 +385,6 @@ def parts(array: Array) -> Iterable[Array]:
     return (flat[start : start + 65536] for start in range(0, flat.size, 65536))
 
 
-def _as_mask(mask: Any, param: Array, name: str) -> Array | None:
-    if mask is None:
-        return None
-    array = np.ascontiguousarray(mask)
-    if array.dtype != np.bool_ or array.shape != param.shape:
-        raise ValueError(
-            f"the mask of {name} must be boolean of its shape, {param.shape}, got {array.dtype} {array.shape}"
-        )
-    return array
-
-
 def _plain(value: Any) -> Any:
     """A Python value for what may have become an array or a NumPy scalar on its way through a file."""
     if isinstance(value, (np.ndarray, np.generic)):
@@ -394,7 +392,7 @@ def _plain(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _checked_state(array: Any, name: str, shape: Sequence[int], dtype: Any) -> Array:
+def _check_state(array: Any, name: str, shape: tuple[int, ...], dtype: Any) -> None:
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{name} in state must be a numpy.ndarray, got {type(array).__name__}")
     if array.shape != shape or array.dtype != dtype:
@@ -402,4 +400,3 @@ def _checked_state(array: Any, name: str, shape: Sequence[int], dtype: Any) -> A
             f"{name} in state must have shape {shape} and dtype {dtype}, as its parameter needs, "
             f"got {array.shape} and {array.dtype}"
         )
-    return array

@@ -24,25 +24,23 @@ class WholeUpdate:
 
     def __init__(
         self,
+        checks: Update,
         kernel: Callable[..., None],
-        params: list[Array],
         names: list[str],
-        grad_names: list[str],
         groups: list[int],
         states: list[dict[str, Array]],
         extra: list[dict[str, Any]],
         take_options: Callable[[Mapping[str, Any]], dict[str, Any]],
         counts_steps: bool,
     ) -> None:
-        self._checks = Update("SGD", params, names, grad_names, groups, "float32", True, [None] * len(params))
-        self._kernel, self._grad_names, self._groups = kernel, grad_names, groups
+        self._checks, self._kernel, self._names, self._groups = checks, kernel, names, groups
         self._extra, self._take_options, self._counts_steps = extra, take_options, counts_steps
         self._n_steps = [0] * (max(groups) + 1)
-        self.params, self.states = params, states
+        self.params, self.states = checks.params, states
 
-    def expected_states(self, options: list[dict[str, Any]]) -> list[dict[str, tuple[tuple[int, ...], Any]]]:
-        """Of each parameter, what state the rule keeps: a dict of name to (shape, dtype)."""
-        return [{name: (array.shape, array.dtype) for name, array in own.items()} for own in self.states]
+    def possible_states(self) -> list[tuple[dict[str, tuple[tuple[int, ...], Any]], set[str]]]:
+        """Of each parameter, the arrays of its state, name to (shape, dtype), and their names: every step has all."""
+        return [({name: (array.shape, array.dtype) for name, array in own.items()}, set(own)) for own in self.states]
 
     def set_states(self, states: list[dict[str, Array]]) -> None:
         """Take over copies of states that have been checked; of each parameter a dict, maybe without any array."""
@@ -58,23 +56,30 @@ class WholeUpdate:
         """Take over what each group has counted."""
         self._n_steps = [int(own["step"]) for own in progress]
 
-    def norm(self, grads: list[Array], *, n_threads: int | None = None) -> tuple[float, int]:
-        """The norm of all gradients together, and the number of the first that holds what is not finite, or -1."""
+    def norm(self, grads: list[Any], *, n_threads: int | None = None) -> tuple[float, str | None]:
+        """The norm of all gradients together, and the name of the first that holds NaN or infinity, or None."""
         return self._checks.norm(grads, n_threads=n_threads)
 
     def step(
-        self, groups: list[dict[str, Any]], grads: list[Array], *, grad_factor: float = 1.0, clip: float = math.inf,
+        self, groups: list[dict[str, Any]], grads: list[Any], *, grad_factor: float = 1.0, clip: float = math.inf,
         n_threads: int | None = None,
     ) -> None:
         """One step with the options of each group."""
+        if len(groups) != len(self._n_steps):
+            raise ValueError(
+                f"param_groups must hold the {len(self._n_steps)} group(s) that the optimizer was made with, "
+                f"got {len(groups)}"
+            )
         options = [self._take_options(group) for group in groups]
         if clip < math.inf:
             raise ValueError(f"max_value is for elementwise rules, and max_norm for this one; got max_value={clip}")
-        self._checks.check_grads(grads)
-        for param, grad, name in zip(self.params, grads, self._grad_names, strict=True):
+        arrays = self._checks.check_grads(grads)
+        for param, grad, name in zip(self.params, arrays, self._names, strict=True):
             if grad.dtype != param.dtype:
-                raise TypeError(f"{name} must have dtype {param.dtype}, as its parameter has, got {grad.dtype}")
-        for i, (param, grad) in enumerate(zip(self.params, grads, strict=True)):
+                raise TypeError(
+                    f"the gradient of {name} must have its dtype, {param.dtype}, for this rule, got {grad.dtype}"
+                )
+        for i, (param, grad) in enumerate(zip(self.params, arrays, strict=True)):
             group = self._groups[i]
             count = {"step": self._n_steps[group] + 1} if self._counts_steps else {}
             self._kernel(
@@ -114,21 +119,29 @@ class WholeOptimizer(Optimizer):
         state = {name: np.zeros(shape) for name, shape in self._state_shapes(empty.shape).items()}
         type(self)._kernel(empty, empty.copy(), **state, **count, **self._options_of(options))
 
+    def _check_params(self, params: list[Array], names: list[str]) -> None:
+        """Raise for parameters that the rule refuses."""
+
     def _make_update(
-        self, params: list[Array], names: list[str], grad_names: list[str], masks: list[Array | None],
-        state_dtype: str, master_weights: bool,
+        self, owners: list[Any], names: list[str], grad_names: list[str], groups: list[int], state_dtype: str,
+        master_weights: bool, masks: list[Any], uint16_is_bfloat16: bool,
     ) -> WholeUpdate:
         rule = type(self).__name__
+        checks = Update(
+            "SGD", owners, names, grad_names, groups, state_dtype, False, [None] * len(owners), uint16_is_bfloat16
+        )
+        params = checks.params
         for param, name, mask in zip(params, names, masks, strict=True):
             if param.dtype == np.uint16:
                 raise TypeError(f"{name} must have dtype float32 or float64 for {rule}, got bfloat16")
             if mask is not None:
                 raise ValueError(f"{rule} is of a whole array and takes no masks, got one for {name}")
+        self._check_params(params, names)
         states = [
             {name: np.zeros(shape, param.dtype) for name, shape in self._state_shapes(param.shape).items()}
             for param in params
         ]
         return WholeUpdate(
-            type(self)._kernel, params, names, grad_names, self._owners, states, self._extra(params),
-            self._checked_options, self._counts_steps,
+            checks, type(self)._kernel, names, groups, states, self._extra(params), self._checked_options,
+            self._counts_steps,
         )

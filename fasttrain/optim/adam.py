@@ -121,8 +121,8 @@ class AdamW(Adam):
 
     Notes
     -----
-    The formula and the defaults are those of ``torch.optim.AdamW``; Keras has a weight_decay of 0.004 and an eps
-    of 1e-7.  I. Loshchilov and F. Hutter, "Decoupled weight decay regularization", ICLR 2019.
+    The formula and the defaults are those of ``torch.optim.AdamW``; Keras has a weight_decay of 0.004 and an eps of
+    1e-7.  I. Loshchilov and F. Hutter, "Decoupled weight decay regularization", ICLR 2019.
 
     Examples
     --------

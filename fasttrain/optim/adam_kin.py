@@ -72,8 +72,8 @@ class NAdam(Optimizer):
         n_threads: int | None = None,
     ) -> None:
         options = {
-            "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "momentum_decay":
-            momentum_decay, "decoupled_weight_decay": decoupled_weight_decay, "maximize": maximize,
+            "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
+            "momentum_decay": momentum_decay, "decoupled_weight_decay": decoupled_weight_decay, "maximize": maximize,
         }
         super().__init__(
             params, options, dtype=dtype, state_dtype=state_dtype, master_weights=master_weights, n_threads=n_threads

@@ -1,5 +1,11 @@
 """Adagrad, RMSprop and Adadelta: gradients divided by their own size."""
-from fasttrain.optim._base import Arrays, Optimizer
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from fasttrain.kernels.update import to_bfloat16
+from fasttrain.optim._base import Arrays, Optimizer, check_number
 
 
 class Adagrad(Optimizer):
@@ -21,7 +27,7 @@ class Adagrad(Optimizer):
     weight_decay : float
         The L2 penalty's factor: its gradient, weight_decay * param, is added to g first.
     initial_accumulator_value : float
-        What the sum starts with; not with 8-bit state.
+        What the sum starts with, read once, when the optimizer is made; not with 8-bit state.
     eps : float
     maximize : bool
         Go up: the gradient is negated first.
@@ -70,6 +76,18 @@ class Adagrad(Optimizer):
         super().__init__(
             params, options, dtype=dtype, state_dtype=state_dtype, master_weights=master_weights, n_threads=n_threads
         )
+        if any(group["initial_accumulator_value"] for group in self.param_groups):
+            if state_dtype == "8bit":
+                raise ValueError("initial_accumulator_value and state_dtype='8bit' exclude each other")
+            self._update.make_states(self.param_groups)
+            for i, own in enumerate(self._update.states):
+                value = self._group_of(i)["initial_accumulator_value"]
+                is_bfloat16 = own["sum"].dtype == np.uint16
+                own["sum"][...] = to_bfloat16(np.full(1, value, np.float32)) if is_bfloat16 else value
+
+    def _check_options(self, options: Mapping[str, Any]) -> None:
+        super()._check_options(options)
+        check_number(options["initial_accumulator_value"], "initial_accumulator_value", zero=True)
 
 
 class RMSprop(Optimizer):
@@ -108,9 +126,9 @@ class RMSprop(Optimizer):
 
     Notes
     -----
-    The formula is that of ``torch.optim.RMSprop``; Keras calls alpha rho, its defaults are 0.9 and 1e-7.  A
-    variance that rounding leaves below zero counts as zero.  T. Tieleman and G. Hinton, lecture 6.5 of "Neural
-    networks for machine learning", 2012.
+    The formula is that of ``torch.optim.RMSprop``; Keras calls alpha rho, its defaults are 0.9 and 1e-7.  A variance
+    that rounding leaves below zero counts as zero.  T. Tieleman and G. Hinton, lecture 6.5 of "Neural networks for
+    machine learning", 2012.
 
     Examples
     --------
@@ -145,8 +163,8 @@ class RMSprop(Optimizer):
         n_threads: int | None = None,
     ) -> None:
         options = {
-            "lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay, "momentum":
-            momentum, "centered": centered, "eps_mode": eps_mode, "maximize": maximize,
+            "lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay,
+            "momentum": momentum, "centered": centered, "eps_mode": eps_mode, "maximize": maximize,
         }
         super().__init__(
             params, options, dtype=dtype, state_dtype=state_dtype, master_weights=master_weights, n_threads=n_threads

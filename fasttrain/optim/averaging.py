@@ -8,8 +8,8 @@ import numpy as np
 
 from fasttrain.kernels.memory import view_memory
 from fasttrain.kernels.rules import check_options
-from fasttrain.kernels.update import Update
-from fasttrain.optim._base import Array, Arrays, _checked_state, _plain, parts
+from fasttrain.kernels.update import Update, to_bfloat16
+from fasttrain.optim._base import Array, Arrays, _check_state, _plain, parts
 
 STARTS = ("copy", "warmup", "debias")
 
@@ -111,12 +111,12 @@ class AveragedParameters:
                 raise TypeError(f"{name} must have dtype float32, float64 or bfloat16, got {array.dtype}")
             self._params.append(array)
         owners, masks = [0] * len(given), [None] * len(given)
-        Update("average", self._params, names, names, owners, "float32", False, masks)  # for its checks
+        Update("average", self._params, names, names, owners, "float32", False, masks, True)  # for its checks
         self._averages: list[Array] = [
             np.empty(param.shape, np.float64 if param.dtype == np.float64 else np.float32) for param in self._params
         ]
         average_names = [name.replace("params", "averages") for name in names]
-        self._update = Update("average", self._averages, average_names, names, owners, "float32", True, masks)
+        self._update = Update("average", self._averages, average_names, names, owners, "float32", True, masks, True)
         self._copy()
         self._held: list[Array] | None = None  # bfloat16 parameters, while they hold averages
         self.decay = decay
@@ -168,7 +168,7 @@ class AveragedParameters:
                 continue
             for one, other in zip(parts(param), parts(average), strict=True):
                 if param.dtype == np.uint16:
-                    one[...] = _to_bfloat16(other)
+                    one[...] = to_bfloat16(other)
                 else:
                     values = one.copy()
                     one[...] = other
@@ -226,12 +226,10 @@ class AveragedParameters:
         if isinstance(n_updates, bool) or not isinstance(n_updates, int) or n_updates < 0:
             raise ValueError(f"n_updates in state must be a non-negative integer, got {n_updates!r}")
         _check(decay, start)
-        arrays = [
-            _checked_state(state[name], name, average.shape, average.dtype)
-            for name, average in zip(names, self._averages, strict=True)
-        ]
-        for average, array in zip(self._averages, arrays, strict=True):
-            average[...] = array
+        for name, average in zip(names, self._averages, strict=True):
+            _check_state(state[name], name, average.shape, average.dtype)
+        for name, average in zip(names, self._averages, strict=True):
+            average[...] = state[name]
         self.n_updates, self.start, self.decay = n_updates, start, decay
 
     def _next_decay(self) -> float:
@@ -268,10 +266,3 @@ def _check(decay: Any, start: Any) -> None:
         check_options("average", {"decay": decay})
     elif start != "copy":
         raise ValueError(f"start={start!r} is of the exponential average: it needs a decay")
-
-
-def _to_bfloat16(values: Array) -> Array:
-    """Bits of float32 values rounded to nearest, ties to even; a NaN stays one."""
-    bits = values.view(np.uint32)
-    rounded = (bits + np.uint32(0x7FFF) + (bits >> 16 & 1)) >> 16
-    return np.where(values == values, rounded, bits >> 16 | 0x40).astype(np.uint16)

@@ -29,8 +29,8 @@ class Lion(Optimizer):
 
     Notes
     -----
-    Every element moves by lr, so lr is 3 to 10 times smaller than Adam's, and weight_decay as much larger.  X. Chen
-    et al., "Symbolic discovery of optimization algorithms", NeurIPS 2023, algorithm 2.
+    Every element moves by lr, so lr is 3 to 10 times smaller than Adam's, and weight_decay as much larger.  X. Chen et
+    al., "Symbolic discovery of optimization algorithms", NeurIPS 2023, algorithm 2.
 
     Examples
     --------

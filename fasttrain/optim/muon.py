@@ -5,7 +5,7 @@ import numpy as np
 
 from fasttrain.kernels.muon import muon_update
 from fasttrain.optim._base import Array, Arrays
-from fasttrain.optim._whole import WholeOptimizer, WholeUpdate
+from fasttrain.optim._whole import WholeOptimizer
 
 
 class Muon(WholeOptimizer):
@@ -112,17 +112,13 @@ class Muon(WholeOptimizer):
     def _state_shapes(self, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
         return {"momentum_buffer": shape}
 
-    def _make_update(
-        self, params: list[Array], names: list[str], grad_names: list[str], masks: list[Array | None],
-        state_dtype: str, master_weights: bool,
-    ) -> WholeUpdate:
+    def _check_params(self, params: list[Array], names: list[str]) -> None:
         for param, name in zip(params, names, strict=True):
             if param.ndim != 2:
                 raise ValueError(
                     f"{name} must have 2 dimensions, got shape {param.shape}: Muon is for matrices; give the others "
                     "to another rule, such as Adam"
                 )
-        return super()._make_update(params, names, grad_names, masks, state_dtype, master_weights)
 
     def _extra(self, params: list[Array]) -> list[dict[str, Any]]:
         sizes: dict[Any, int] = {}

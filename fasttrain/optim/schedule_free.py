@@ -2,6 +2,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
+from fasttrain.kernels.update import from_bfloat16, to_bfloat16
 from fasttrain.optim._base import Array, Arrays, Optimizer, parts
 
 
@@ -100,7 +103,11 @@ class ScheduleFreeAdamW(Optimizer):
                 continue
             factor = 1.0 - 1.0 / self._group_of(i)["betas"][0]
             for part, z in zip(parts(y), parts(self._update.states[i]["z"]), strict=True):
-                part += factor * (z - part)
+                if part.dtype == np.uint16:
+                    wide = from_bfloat16(part)
+                    part[...] = to_bfloat16(wide + factor * (z - wide))
+                else:
+                    part += factor * (z - part)
         self._update.round_masters()
 
     def train(self) -> None:
@@ -114,11 +121,6 @@ class ScheduleFreeAdamW(Optimizer):
 
     def _points(self) -> list[Array]:
         return [own.get("master", param) for own, param in zip(self._update.states, self._update.params, strict=True)]
-
-    def _check_options(self, options: Mapping[str, Any]) -> None:
-        super()._check_options(options)
-        if options["betas"][0] == 0:
-            raise ValueError(f"betas[0] must be above 0, got {options['betas'][0]!r}")
 
     def step(self, grads: Arrays, **options: Any) -> bool:
         """Update the parameters by their gradients at y; see :meth:`Optimizer.step`."""

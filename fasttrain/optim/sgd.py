@@ -1,7 +1,4 @@
 """Stochastic gradient descent, with momentum."""
-from collections.abc import Mapping
-from typing import Any
-
 from fasttrain.optim._base import Arrays, Optimizer
 
 
@@ -88,11 +85,3 @@ class SGD(Optimizer):
         super().__init__(
             params, options, dtype=dtype, state_dtype=state_dtype, master_weights=master_weights, n_threads=n_threads
         )
-
-    def _check_options(self, options: Mapping[str, Any]) -> None:
-        super()._check_options(options)
-        if options["nesterov"] and (options["momentum"] == 0 or options["dampening"] != 0):
-            raise ValueError(
-                "nesterov=True needs a positive momentum and dampening 0, "
-                f"got momentum={options['momentum']!r} and dampening={options['dampening']!r}"
-            )

@@ -25,7 +25,7 @@
 
 typedef void (*SUFFIX(ft_step))(VEC *param, VEC grad, VEC *state, const SUFFIX(ft_update_vectors) * s, int flags);
 
-/* The decays that come before every rule, and the rule; grad has been multiplied by grad_factor. */
+/* What comes between the gradient, multiplied by grad_factor, and the rule, and the rule. */
 FT_INLINE void SUFFIX(ft_update_vector)(VEC *param, VEC grad, VEC *state, const SUFFIX(ft_update_vectors) * s,
                                         int decays, int flags, SUFFIX(ft_step) step) {
     if (decays)
