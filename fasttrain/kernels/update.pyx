@@ -497,7 +497,7 @@ cdef class Update:
     cdef dict _new_state(self, Py_ssize_t i, str name, int kind):
         cdef tuple shape = (<object> self.params[i]).shape
         cdef int format = self._state_format(kind)
-        if kind == FT_WHOLE_STATE:
+        if name == "z":
             return {name: self._whole(i)}
         if format == FT_NATIVE:
             return {name: _aligned(shape, np.float64 if self.targets[i].item == 8 else np.float32)}
