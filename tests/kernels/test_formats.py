@@ -35,8 +35,8 @@ def state_decay(case, name):
 class Twin:
     """An optimizer of one flat parameter: decode, a float32 step of the reference, encode."""
 
-    def __init__(self, case, param, storage, master_weights=True):
-        self.case, self.storage, self.size = case, storage, param.size
+    def __init__(self, case, param, storage, master_weights=True, place=0):
+        self.case, self.size, self.place = case, param.size, place
         self.n_blocks = -(-param.size // formats.BLOCK)
         self.narrow = param.dtype == np.uint16 and not master_weights
         self.param = self.padded(param if self.narrow else widened(param))
@@ -68,7 +68,7 @@ class Twin:
         wide = {first: widened(self.param), second: self.padded(grad)}
         wide.update((name, self.decoded(name)) for name in self.states)
         self.counted = call(reference, self.case, wide, self.n_steps, self.counted)
-        numbers = formats.random_numbers(self.n_steps, 0, self.n_blocks)
+        numbers = formats.random_numbers(self.n_steps, self.place, self.n_blocks)
         self.param = formats.to_bfloat16(wide[first], formats.bits_16(numbers, 2)) if self.narrow else wide[first]
         if self.rounded.dtype == np.uint16:
             self.rounded = (self.param if self.narrow else formats.to_nearest_bfloat16(self.param)).ravel()[: self.size]
@@ -100,9 +100,9 @@ def assert_like_twin(optimizer, param, twin):
     np.testing.assert_array_equal(param, twin.rounded)
     state = optimizer.state_dict()
     for name, stored in twin.states.items():
-        np.testing.assert_array_equal(state[f"{name}.0"], stored.ravel()[: twin.size], err_msg=name)
+        np.testing.assert_array_equal(state[f"{name}.{twin.place}"], stored.ravel()[: twin.size], err_msg=name)
         if stored.dtype == np.uint8:
-            np.testing.assert_array_equal(state[f"{name}_unit.0"], twin.units[name], err_msg=name)
+            np.testing.assert_array_equal(state[f"{name}_unit.{twin.place}"], twin.units[name], err_msg=name)
 
 
 # ---- steps ---------------------------------------------------------------------------------------------------
@@ -143,6 +143,30 @@ def test_steps_of_bfloat16_parameters_agree_with_the_twin(function, storage, mas
             optimizer.step(grad)
             twin.step(grad)
             assert_like_twin(optimizer, param, twin)
+
+
+@pytest.mark.parametrize("storage", NARROW)
+def test_each_parameter_of_a_list_is_rounded_by_bits_of_its_own(storage):
+    case = next(case for case in STORED if str(case) == "adam-l2")
+    params = [np.ones(300, np.float32), np.ones(300, np.float32)]
+    twins = [Twin(case, param.copy(), storage, place=place) for place, param in enumerate(params)]
+    optimizer = make(case, params, storage)
+    for grad in gradients(300):
+        optimizer.step([grad, grad])
+        for param, twin in zip(params, twins, strict=True):
+            twin.step(grad)
+            assert_like_twin(optimizer, param, twin)
+    assert not np.array_equal(twins[0].states["exp_avg"], twins[1].states["exp_avg"])
+
+
+@pytest.mark.parametrize("storage", NARROW)
+def test_the_floating_point_mode_is_put_back_and_no_flag_leaks(storage):
+    param, grad = np.ones(600, np.float32), np.full(600, np.inf, np.float32)
+    with np.errstate(all="raise"):
+        optim.Adam(param, state_dtype=storage).step(grad)
+        assert np.add(np.float32(1.0), np.ones(3, np.float32)).sum() == 6.0
+    smallest = np.finfo(np.float32).smallest_normal
+    assert np.all(np.full(64, smallest) / np.float32(2) > 0)
 
 
 @pytest.mark.parametrize("storage", NARROW)
