@@ -564,7 +564,7 @@ cdef class Update:
         return {name: (shape, np.dtype(np.uint8)), name + "_unit": ((n_blocks,), np.dtype(np.float32))}
 
     cdef dict _new_state(self, Py_ssize_t i, str name, int kind):
-        if kind == FT_WHOLE_STATE:
+        if name == "z":
             return {name: self._whole(i)}
         return {key: _aligned(shape, dtype) for key, (shape, dtype) in self._kinds_of_state(i, name, kind).items()}
 
