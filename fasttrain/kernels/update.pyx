@@ -395,6 +395,8 @@ cdef class Update:
     masks : list of array of bool or None
         Where False, parameter and state stay as they are.
     uint16_is_bfloat16 : bool
+    n_threads : int, optional
+        Of the steps to come, which are given it again; here it is only checked.
     """
 
     cdef readonly list params       # the memory of the owners; bfloat16 as uint16
@@ -415,11 +417,12 @@ cdef class Update:
 
     def __cinit__(
         self, str family, list owners, list names, list grad_names, list groups, str state_dtype, bint master_weights,
-        list masks, bint uint16_is_bfloat16,
+        list masks, bint uint16_is_bfloat16, object n_threads=None,
     ):
         cdef Py_ssize_t i
         self.family = <Family> check_option(family, "family", FAMILIES)
         check_option(state_dtype, "state_dtype", STATE_DTYPES)
+        threads_for(n_threads, 0.0, 1.0)
         self.owners, self.names, self.grad_names = owners, names, grad_names
         self.state_dtype, self.uint16_is_bfloat16 = state_dtype, uint16_is_bfloat16
         self.n_targets, self.n_groups = len(owners), max(groups) + 1

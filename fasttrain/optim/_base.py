@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from fasttrain.kernels.rules import COUNTED, OPTIONS, check_options, state_names
-from fasttrain.kernels.runtime import num_threads
 from fasttrain.kernels.update import Update
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -65,8 +64,6 @@ class Optimizer:
             raise ValueError(f"dtype must be None or 'bfloat16', got {dtype!r}")
         if not isinstance(master_weights, bool):
             raise TypeError(f"master_weights must be True or False, got {master_weights!r}")
-        if n_threads is not None:
-            num_threads(n_threads)  # raises for what is not a number of threads
         listed = _listed(params)
         self._is_list = listed is not None
         given = [params] if listed is None else listed
@@ -88,7 +85,7 @@ class Optimizer:
         grad_names = [name.replace("params", "grads") for name in names]
         self._update = Update(
             self._family, owners, names, grad_names, self._group_numbers, state_dtype, master_weights, masks,
-            dtype is not None,
+            dtype is not None, n_threads,
         )
         self.grad_norm: float | None = None
         self.n_threads = n_threads
