@@ -52,6 +52,8 @@ from fasttrain.kernels.table cimport (
     FT_LION,
     FT_MOMENTUM,
     FT_NATIVE,
+    FT_RMSPROP_CENTERED,
+    FT_RMSPROP_CENTERED_MOMENTUM,
     FT_SGD,
     FT_SIGNED_CODE,
     FT_UNSIGNED_CODE,
@@ -571,6 +573,10 @@ cdef class Update:
             return {name: self._whole(i)}
         return {key: _aligned(shape, dtype) for key, (shape, dtype) in self._kinds_of_state(i, name, kind).items()}
 
+    def check_options(self, list options):
+        """Raise for options, one dict for each group, that a step would refuse."""
+        self._take_options(options, 1.0, INFINITY)
+
     def make_states(self, list options):
         """Make the state that a step with these options, one dict for each group, begins with."""
         self._take_options(options, 1.0, INFINITY)
@@ -695,6 +701,8 @@ cdef class Update:
             s = &self.scalars[2 * i]
             progress = self.progress[i]
             self.rules[i] = scalars_of(self.family, &self.options[i], &progress, s)
+            if self.state_dtype == "8bit" and self.rules[i] in (FT_RMSPROP_CENTERED, FT_RMSPROP_CENTERED_MOMENTUM):
+                raise ValueError("centered is a difference that state_dtype='8bit' does not hold")
             s.grad_factor *= grad_factor
             s.clip = clip
             self.scalars[2 * i + 1] = s[0]

@@ -87,6 +87,7 @@ class Optimizer:
             self._family, owners, names, grad_names, self._group_numbers, state_dtype, master_weights, masks,
             dtype is not None, n_threads,
         )
+        self._update.check_options(self.param_groups)
         self.grad_norm: float | None = None
         self.n_threads = n_threads
 

@@ -115,7 +115,7 @@ class RMSprop(Optimizer):
         The L2 penalty's factor: its gradient, weight_decay * param, is added to g first.
     momentum : float
     centered : bool
-        Divide by the root of the variance.
+        Divide by the root of the variance; not with 8-bit state, which does not hold the difference.
     eps_mode : {"outside", "inside"}
         Whether eps is added to the root, as in torch, or below it, as in Keras and TensorFlow, which matters where eps
         is large.
