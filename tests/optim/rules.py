@@ -132,8 +132,6 @@ def arrays_of(shapes, dtype, seed, scale=1.0):
 
 def make(name, params, **more):
     case = CASES[name]
-    if more.get("state_dtype") == "8bit" and case.options.get("centered"):
-        pytest.skip("centered needs more than 8 bits")
     return case.rule(params, **{**case.options, **more})
 
 

@@ -180,7 +180,7 @@ def test_a_resumed_run_goes_on_bit_for_bit(name, through_a_file, tmp_path):
     resumed = type(optimizer)(resumed_params)
     resumed.load_state_dict(state)
     assert resumed.n_steps == 2
-    assert resumed.param_groups[0] == {**optimizer.param_groups[0], "params": resumed_params}
+    assert resumed.param_groups[0] == {**optimizer.param_groups[0], "params": tuple(resumed_params)}
     for step in (3, 4):
         for one in (optimizer, resumed):
             one.step(arrays_of(shapes, np.float32, step))
