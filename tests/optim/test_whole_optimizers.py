@@ -180,7 +180,7 @@ def test_a_resumed_run_goes_on_bit_for_bit(name, through_a_file, tmp_path):
     resumed = type(optimizer)(resumed_params)
     resumed.load_state_dict(state)
     assert resumed.n_steps == 2
-    assert resumed.param_groups[0] == {**optimizer.param_groups[0], "params": resumed_params}
+    assert resumed.param_groups[0] == {**optimizer.param_groups[0], "params": tuple(resumed_params)}
     for step in (3, 4):
         for one in (optimizer, resumed):
             one.step(arrays_of(shapes, np.float32, step))
@@ -216,7 +216,7 @@ def test_bad_gradients_change_nothing(name):
         (good[0], TypeError, "grads must be a list of 2 arrays"),
         (good[:1], ValueError, "grads must hold 2 arrays"),
         ([good[0], np.ones((3, 4), np.float32)], ValueError, r"grads\[1\] must have the shape of params\[1\]"),
-        ([good[0], good[1].astype(np.float16)], TypeError, r"grads\[1\] must have dtype float32"),
+        ([good[0], good[1].astype(np.float16)], TypeError, r"the gradient of params\[1\] must have its dtype, float32"),
         ([good[0], params[1]], ValueError, r"grads\[1\] must not overlap params\[1\]"),
     ):
         with pytest.raises(error, match=match):
