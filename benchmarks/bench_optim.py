@@ -4,7 +4,10 @@ import numpy as np
 from benchmarks.harness import QUICK, agree
 from fasttrain import kernels, optim, reference
 
-COVERS = {"adam_update", "sgd_update"}
+COVERS = {
+    "adadelta_update", "adagrad_update", "adam_update", "adamax_update", "average_update", "lion_update",
+    "nadam_update", "radam_update", "rmsprop_update", "schedule_free_update", "sgd_update",
+}
 
 # Parameters, and the least ratio to torch's fused Adam.
 SIZES = [(100_000, 2.2), (5_000, 6.0)] if QUICK else [(64_000_000, 1.0), (100_000, 2.2), (5_000, 6.0)]
@@ -117,3 +120,73 @@ def bench_sgd_kernel(bench, peers):
         reference_call()
         agree(states[0], states[1], 1e-5, 1e-7)
         table.row(f"{n:,} parameters", ours, peers.reference(reference_call))
+
+
+# The other kernels: arrays of state, what they need beside lr, and the class of optim and torch's with its best
+# settings, where torch has one.
+OTHER_KERNELS = {
+    "nadam_update": (2, {"step": 1, "mu_product": 1.0}, "NAdam", {}),
+    "radam_update": (2, {"step": 1}, "RAdam", {}),
+    "adamax_update": (2, {"step": 1}, "Adamax", {}),
+    "adagrad_update": (1, {"step": 1}, "Adagrad", {"fused": True}),
+    "rmsprop_update": (1, {}, "RMSprop", {}),
+    "adadelta_update": (2, {}, "Adadelta", {}),
+    "lion_update": (1, {}, None, {}),
+    "schedule_free_update": (2, {"step": 1, "weight_sum": 0.0, "lr_max": 0.0}, None, {}),
+}
+
+
+def bench_other_kernels(bench, peers):
+    table = bench.table("other update kernels, float32, beside torch's classes")
+    for name, (n_states, options, peer, settings) in OTHER_KERNELS.items():
+        for n, _ in SIZES[-2:]:
+            param, grad = parameter_and_gradient(n)
+            arrays = [[param.copy(), grad, *(np.zeros_like(param) for _ in range(n_states))] for _ in range(2)]
+
+            def ours(name=name, arrays=arrays[0], options=options):
+                return getattr(kernels, name)(*arrays, lr=LR, **options)
+
+            def reference_call(name=name, arrays=arrays[1], options=options):
+                return getattr(reference, name)(*arrays, lr=LR, **options)
+
+            assert ours() == reference_call()
+            agree(arrays[0], arrays[1], 0.0)
+            contestants = peers.reference(reference_call)
+            if peer is not None:
+                contestants += peers.torch(torch_step(
+                    param, grad,
+                    lambda torch, tensors, peer=peer, settings=settings: getattr(torch.optim, peer)(
+                        tensors, lr=LR, **settings
+                    ),
+                    lambda param, peer=peer: getattr(optim, peer)(param, lr=LR),
+                ))
+            table.row(f"{name}, {n:,} parameters", ours, contestants)
+
+
+def torch_lerp(average, value, decay):
+    def prepare(torch):
+        tensors = torch.from_numpy(average.copy()), torch.from_numpy(value)
+        return lambda: tensors[0].lerp_(tensors[1], 1.0 - decay)
+
+    return prepare
+
+
+def bench_average_kernel(bench, peers):
+    table = bench.table("average_update, float32, beside torch's lerp_")
+    for n, _ in SIZES[-2:]:
+        value, average = parameter_and_gradient(n)
+        averages = [average.copy(), average.copy()]
+
+        def ours(average=averages[0], value=value):
+            return kernels.average_update(average, value, decay=0.999)
+
+        def reference_call(average=averages[1], value=value):
+            return reference.average_update(average, value, decay=0.999)
+
+        ours()
+        reference_call()
+        agree(averages[0], averages[1], 0.0)
+        table.row(
+            f"{n:,} parameters", ours,
+            peers.reference(reference_call) + peers.torch(torch_lerp(average, value, 0.999)),
+        )

@@ -198,7 +198,7 @@ cdef double check_number(object value, str name, double low=-INFINITY, bint posi
     cdef double number
     if isinstance(value, float):
         number = value
-    elif isinstance(value, bool) or isinstance(value, (str, bytes)):
+    elif isinstance(value, (bool, np.bool_, str, bytes)):
         raise TypeError(f"{name} must be a real number, got {value!r}")
     else:
         try:

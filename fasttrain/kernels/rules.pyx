@@ -59,6 +59,8 @@ RMSPROP_EPS_MODES = ("outside", "inside")
 
 
 _MOMENTS = (("exp_avg", FT_SIGNED_STATE), ("exp_avg_sq", FT_UNSIGNED_STATE))
+# Whole: rounded to fewer bits, the mean of squares would often be below the square of the mean, and steps huge.
+_VARIANCE = (("square_avg", FT_WHOLE_STATE), ("grad_avg", FT_WHOLE_STATE))
 # The arrays of state of each rule of the table, in its order.
 STATES = (
     (),
@@ -71,8 +73,8 @@ STATES = (
     (("sum", FT_UNSIGNED_STATE),),
     (("square_avg", FT_UNSIGNED_STATE),),
     (("square_avg", FT_UNSIGNED_STATE), ("momentum_buffer", FT_SIGNED_STATE)),
-    (("square_avg", FT_UNSIGNED_STATE), ("grad_avg", FT_SIGNED_STATE)),
-    (("square_avg", FT_UNSIGNED_STATE), ("grad_avg", FT_SIGNED_STATE), ("momentum_buffer", FT_SIGNED_STATE)),
+    _VARIANCE,
+    (*_VARIANCE, ("momentum_buffer", FT_SIGNED_STATE)),
     (("square_avg", FT_UNSIGNED_STATE), ("acc_delta", FT_UNSIGNED_STATE)),
     (("exp_avg", FT_SIGNED_STATE),),
     (("z", FT_WHOLE_STATE), ("exp_avg_sq", FT_UNSIGNED_STATE)),

@@ -27,6 +27,7 @@ from fasttrain.kernels.checks cimport (
 )
 from fasttrain.kernels.memory cimport BFLOAT16, FLOAT16, FLOAT32, FLOAT64, Element, array_of_memory
 from fasttrain.kernels.rules cimport (
+    RMSPROP,
     Family,
     Options,
     Progress,
@@ -52,6 +53,10 @@ from fasttrain.kernels.table cimport (
     FT_LION,
     FT_MOMENTUM,
     FT_NATIVE,
+    FT_RMSPROP,
+    FT_RMSPROP_CENTERED,
+    FT_RMSPROP_CENTERED_MOMENTUM,
+    FT_RMSPROP_MOMENTUM,
     FT_SGD,
     FT_SIGNED_CODE,
     FT_UNSIGNED_CODE,
@@ -383,6 +388,8 @@ cdef class Update:
     masks : list of array of bool or None
         Where False, parameter and state stay as they are.
     uint16_is_bfloat16 : bool
+    n_threads : int, optional
+        Of the steps to come, which are given it again; here it is only checked.
     """
 
     cdef readonly list params       # the memory of the owners; bfloat16 as uint16
@@ -403,11 +410,12 @@ cdef class Update:
 
     def __cinit__(
         self, str family, list owners, list names, list grad_names, list groups, str state_dtype, bint master_weights,
-        list masks, bint uint16_is_bfloat16,
+        list masks, bint uint16_is_bfloat16, object n_threads=None,
     ):
         cdef Py_ssize_t i
         self.family = <Family> check_option(family, "family", FAMILIES)
         check_option(state_dtype, "state_dtype", STATE_DTYPES)
+        threads_for(n_threads, 0.0, 1.0)
         self.owners, self.names, self.grad_names = owners, names, grad_names
         self.state_dtype, self.uint16_is_bfloat16 = state_dtype, uint16_is_bfloat16
         self.n_targets, self.n_groups = len(owners), max(groups) + 1
@@ -525,6 +533,11 @@ cdef class Update:
                 target.fresh = True
                 arrays.update(self._new_state(i, name, kind))
             array = arrays[name]
+            if (<object> array).dtype != self._kinds_of_state(i, name, kind)[name][1]:
+                raise ValueError(
+                    f"{name} of {self.names[i]} is kept as {(<object> array).dtype} and cannot be gone on with: "
+                    f"centered may only be switched with state_dtype='float32', got {self.state_dtype!r}"
+                )
             target.memory.state[k] = cnp.PyArray_DATA(array)
             target.memory.state_format[k] = format
             target.general = target.general or format != FT_NATIVE
@@ -552,9 +565,13 @@ cdef class Update:
         return {name: (shape, np.dtype(np.uint8)), name + "_unit": ((n_blocks,), np.dtype(np.float32))}
 
     cdef dict _new_state(self, Py_ssize_t i, str name, int kind):
-        if kind == FT_WHOLE_STATE:
+        if name == "z":
             return {name: self._whole(i)}
         return {key: _aligned(shape, dtype) for key, (shape, dtype) in self._kinds_of_state(i, name, kind).items()}
+
+    def check_options(self, list options):
+        """Raise for options, one dict for each group, that a step would refuse."""
+        self._take_options(options, 1.0, INFINITY)
 
     def make_states(self, list options):
         """Make the state that a step with these options, one dict for each group, begins with."""
@@ -563,14 +580,19 @@ cdef class Update:
         for i in range(self.n_targets):
             self.targets[i].fresh = False
 
-    def possible_states(self):
-        """Of each parameter, the arrays that its state may have with any options, name to (shape, dtype), and the
-        names of those that every step makes."""
+    def possible_states(self, list options):
+        """Of each parameter, the arrays that its state may have, name to (shape, dtype), and the names of those that
+        every step makes.  options: of each group; only what they cannot change any more counts."""
         cdef Py_ssize_t i
         cdef list possible = []
-        plainest, richest = VARIANTS[self.family]
         for i in range(self.n_targets):
             kinds, made = {}, set()
+            plainest, richest = VARIANTS[self.family]
+            if self.family == RMSPROP and self.state_dtype != "float32":
+                # how narrow the mean of squares is depends on centered
+                centered = options[self.targets[i].group]["centered"]
+                plainest = FT_RMSPROP_CENTERED if centered else FT_RMSPROP
+                richest = FT_RMSPROP_CENTERED_MOMENTUM if centered else FT_RMSPROP_MOMENTUM
             if "master" in self.states[i]:
                 kinds["master"] = ((<object> self.params[i]).shape, self._dtype_of(i))
             for name, kind in STATES[richest]:

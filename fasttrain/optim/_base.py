@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from fasttrain.kernels.rules import COUNTED, OPTIONS, check_options, state_names
-from fasttrain.kernels.runtime import num_threads
 from fasttrain.kernels.update import Update
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -65,8 +64,6 @@ class Optimizer:
             raise ValueError(f"dtype must be None or 'bfloat16', got {dtype!r}")
         if not isinstance(master_weights, bool):
             raise TypeError(f"master_weights must be True or False, got {master_weights!r}")
-        if n_threads is not None:
-            num_threads(n_threads)  # raises for what is not a number of threads
         listed = _listed(params)
         self._is_list = listed is not None
         given = [params] if listed is None else listed
@@ -87,8 +84,10 @@ class Optimizer:
         names = [f"params[{i}]" for i in range(len(owners))] if self._is_list else ["params"]
         grad_names = [name.replace("params", "grads") for name in names]
         self._update = self._make_update(
-            owners, names, grad_names, self._group_numbers, state_dtype, master_weights, masks, dtype is not None
+            owners, names, grad_names, self._group_numbers, state_dtype, master_weights, masks, dtype is not None,
+            n_threads,
         )
+        self._update.check_options(self.param_groups)
         self.grad_norm: float | None = None
         self.n_threads = n_threads
 
@@ -321,7 +320,7 @@ class Optimizer:
         n_steps = _plain(state["step"])
         if isinstance(n_steps, bool) or not isinstance(n_steps, int) or not 0 <= n_steps < 2**53:
             raise ValueError(f"step in state must be a non-negative integer, got {n_steps!r}")
-        states = self._checked_states(state, n_steps, known={"rule", "step", *scalars, *optional})
+        states = self._checked_states(state, n_steps, known={"rule", "step", *scalars, *optional}, options=groups)
         progress = self._update.get_progress()
         for i, own in enumerate(progress):
             own["step"] = float(n_steps)
@@ -332,13 +331,15 @@ class Optimizer:
         for group, taken in zip(self.param_groups, groups, strict=True):
             group.update(taken)
 
-    def _checked_states(self, state: Mapping[str, Any], n_steps: int, known: set[str]) -> list[dict[str, Array]]:
-        """The arrays of each parameter.
+    def _checked_states(
+        self, state: Mapping[str, Any], n_steps: int, known: set[str], options: list[dict[str, Any]]
+    ) -> list[dict[str, Array]]:
+        """The arrays of each parameter; options: of each group, as they will be.
 
         A state that all options of the rule make must be there after the first step; one that some make is there if
         a step was taken with them, then for all parameters of a group.
         """
-        possible = self._update.possible_states()
+        possible = self._update.possible_states(options)
         states: list[dict[str, Array]] = [
             {name: state[f"{name}.{i}"] for name in kinds if f"{name}.{i}" in state}
             for i, (kinds, _) in enumerate(possible)

@@ -26,19 +26,26 @@ class WholeUpdate:
         self,
         checks: Update,
         kernel: Callable[..., None],
-        names: list[str],
+        grad_names: list[str],
         groups: list[int],
         states: list[dict[str, Array]],
         extra: list[dict[str, Any]],
         take_options: Callable[[Mapping[str, Any]], dict[str, Any]],
         counts_steps: bool,
     ) -> None:
-        self._checks, self._kernel, self._names, self._groups = checks, kernel, names, groups
+        self._checks, self._kernel, self._grad_names, self._groups = checks, kernel, grad_names, groups
         self._extra, self._take_options, self._counts_steps = extra, take_options, counts_steps
         self._n_steps = [0] * (max(groups) + 1)
         self.params, self.states = checks.params, states
 
-    def possible_states(self) -> list[tuple[dict[str, tuple[tuple[int, ...], Any]], set[str]]]:
+    def check_options(self, options: Sequence[Mapping[str, Any]]) -> None:
+        """Raise for options of the groups that a step would refuse."""
+        for group in options:
+            self._take_options(group)
+
+    def possible_states(
+        self, options: Sequence[Mapping[str, Any]]
+    ) -> list[tuple[dict[str, tuple[tuple[int, ...], Any]], set[str]]]:
         """Of each parameter, the arrays of its state, name to (shape, dtype), and their names: every step has all."""
         return [({name: (array.shape, array.dtype) for name, array in own.items()}, set(own)) for own in self.states]
 
@@ -74,11 +81,9 @@ class WholeUpdate:
         if clip < math.inf:
             raise ValueError(f"max_value is for elementwise rules, and max_norm for this one; got max_value={clip}")
         arrays = self._checks.check_grads(grads)
-        for param, grad, name in zip(self.params, arrays, self._names, strict=True):
+        for param, grad, name in zip(self.params, arrays, self._grad_names, strict=True):
             if grad.dtype != param.dtype:
-                raise TypeError(
-                    f"the gradient of {name} must have its dtype, {param.dtype}, for this rule, got {grad.dtype}"
-                )
+                raise TypeError(f"{name} must have dtype {param.dtype}, as its parameter has, got {grad.dtype}")
         for i, (param, grad) in enumerate(zip(self.params, arrays, strict=True)):
             group = self._groups[i]
             count = {"step": self._n_steps[group] + 1} if self._counts_steps else {}
@@ -124,11 +129,12 @@ class WholeOptimizer(Optimizer):
 
     def _make_update(
         self, owners: list[Any], names: list[str], grad_names: list[str], groups: list[int], state_dtype: str,
-        master_weights: bool, masks: list[Any], uint16_is_bfloat16: bool,
+        master_weights: bool, masks: list[Any], uint16_is_bfloat16: bool, n_threads: int | None,
     ) -> WholeUpdate:
         rule = type(self).__name__
         checks = Update(
-            "SGD", owners, names, grad_names, groups, state_dtype, False, [None] * len(owners), uint16_is_bfloat16
+            "SGD", owners, names, grad_names, groups, state_dtype, False, [None] * len(owners), uint16_is_bfloat16,
+            n_threads,
         )
         params = checks.params
         for param, name, mask in zip(params, names, masks, strict=True):
@@ -142,6 +148,6 @@ class WholeOptimizer(Optimizer):
             for param in params
         ]
         return WholeUpdate(
-            checks, type(self)._kernel, names, groups, states, self._extra(params), self._checked_options,
+            checks, type(self)._kernel, grad_names, groups, states, self._extra(params), self._checked_options,
             self._counts_steps,
         )

@@ -115,7 +115,8 @@ class RMSprop(Optimizer):
         The L2 penalty's factor: its gradient, weight_decay * param, is added to g first.
     momentum : float
     centered : bool
-        Divide by the root of the variance.
+        Divide by the root of the variance.  Both of its means keep the precision of the arithmetic, whatever the
+        state_dtype: their difference is small.
     eps_mode : {"outside", "inside"}
         Whether eps is added to the root, as in torch, or below it, as in Keras and TensorFlow, which matters where eps
         is large.

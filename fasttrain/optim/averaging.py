@@ -111,7 +111,8 @@ class AveragedParameters:
                 raise TypeError(f"{name} must have dtype float32, float64 or bfloat16, got {array.dtype}")
             self._params.append(array)
         owners, masks = [0] * len(given), [None] * len(given)
-        Update("average", self._params, names, names, owners, "float32", False, masks, True)  # for its checks
+        # for its checks
+        Update("average", self._params, names, names, owners, "float32", False, masks, True, n_threads)
         self._averages: list[Array] = [
             np.empty(param.shape, np.float64 if param.dtype == np.float64 else np.float32) for param in self._params
         ]

@@ -132,6 +132,8 @@ def arrays_of(shapes, dtype, seed, scale=1.0):
 
 def make(name, params, **more):
     case = CASES[name]
+    if more.get("state_dtype") == "8bit" and case.options.get("centered"):
+        pytest.skip("centered needs more than 8 bits")
     return case.rule(params, **{**case.options, **more})
 
 
@@ -171,6 +173,6 @@ def bits_of(values):
 
 def values_of(bits):
     """float32 of bfloat16."""
-    return (np.asarray(bits).astype(np.uint32) << 16).view(np.float32)
+    return np.array(np.asarray(bits).astype(np.uint32) << 16, np.uint32).view(np.float32)
 
 

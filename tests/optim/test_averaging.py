@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 
+from fasttrain.kernels.update import to_bfloat16 as _to_bfloat16
 from fasttrain.optim import AveragedParameters
-from fasttrain.optim.averaging import _to_bfloat16
 from tests.helpers import DTYPES, SIZES, THREAD_COUNTS, run_python
 
 # name: options

@@ -314,6 +314,12 @@ def test_settings_that_exclude_each_other():
             optim.Adam(np.zeros(3), state_dtype=state_dtype)
     with pytest.raises(ValueError, match="initial_accumulator_value and state_dtype='8bit' exclude"):
         optim.Adagrad(theta, initial_accumulator_value=0.1, state_dtype="8bit")
+    with pytest.raises(ValueError, match="centered is a difference that state_dtype='8bit' does not hold"):
+        optim.RMSprop(theta, centered=True, state_dtype="8bit")
+    optimizer = optim.RMSprop(theta, state_dtype="8bit")
+    optimizer.param_groups[0]["centered"] = True
+    with pytest.raises(ValueError, match="centered is a difference that state_dtype='8bit' does not hold"):
+        optimizer.step(theta + 1)
     with pytest.raises(ValueError, match="state_dtype must be one of 'float32', 'bfloat16', '8bit', got '4bit'"):
         optim.Adam(theta, state_dtype="4bit")
     with pytest.raises(ValueError, match="dtype must be None or 'bfloat16', got 'float16'"):

@@ -90,7 +90,8 @@ FT_INLINE u32v ft_to_bfloat16(f32v x, u32v added) {
 #endif
 }
 FT_INLINE u32v ft_to_nearest_bfloat16(f32v x) {
-    return ft_to_bfloat16(x, FT_SPLAT(0x7fff) + (FT_BITS(x) >> 16 & 1)); /* ties to even */
+    const u32v quiet = (u32v)(x != x) & FT_SPLAT(0x40); /* a NaN with none of its upper bits would be infinity */
+    return ft_to_bfloat16(x, FT_SPLAT(0x7fff) + (FT_BITS(x) >> 16 & 1)) | quiet; /* ties to even */
 }
 
 /* Bits of a half, moved up to those of a float, are its value times 2^-112; subnormal ones by their integer, since

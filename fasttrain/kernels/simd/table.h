@@ -54,8 +54,8 @@ enum {
 /* Arrays of state of a rule at most, and elements of a block of 8-bit state, which has one unit. */
 enum { FT_MAX_STATES = 3, FT_BLOCK = 256 };
 
-/* What an array of state holds: values of both signs, values that are never negative, or a parameter's own values,
-   which are never stored in fewer bits. */
+/* What an array of state holds: values of both signs, values that are never negative, or values that are never stored
+   in fewer bits: a parameter's own, or means whose difference is small. */
 enum { FT_SIGNED_STATE = 0, FT_UNSIGNED_STATE, FT_WHOLE_STATE };
 
 /* How elements are stored: as the rule's floating-point type, or, in float32 rules, narrower. */
