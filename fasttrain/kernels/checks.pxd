@@ -38,7 +38,7 @@ cdef Py_ssize_t check_integer(object value, str name, Py_ssize_t low, Py_ssize_t
 # What update rules are given: the parameter, any shape, C-contiguous and writeable; an array of the parameter's shape
 # and dtype; and one that is written too, so that it must overlap neither param nor grad.
 cdef cnp.ndarray param_array(object value, str name)
-cdef cnp.ndarray param_array_like(object value, str name, cnp.ndarray param)
+cdef cnp.ndarray param_array_like(object value, str name, cnp.ndarray param, str param_name=*)
 cdef cnp.ndarray state_array(object value, str name, cnp.ndarray param, cnp.ndarray grad)
 # The number of a step, from 1 to 2^53, as a double, which holds every such count.
 cdef double check_step(object value) except? -1.0

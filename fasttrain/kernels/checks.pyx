@@ -234,10 +234,10 @@ cdef cnp.ndarray param_array(object value, str name):
     return array
 
 
-cdef cnp.ndarray param_array_like(object value, str name, cnp.ndarray param):
-    cdef cnp.ndarray array = real_array_like(value, name, -1, param, "param")
+cdef cnp.ndarray param_array_like(object value, str name, cnp.ndarray param, str param_name="param"):
+    cdef cnp.ndarray array = real_array_like(value, name, -1, param, param_name)
     if not cnp.PyArray_SAMESHAPE(array, param):
-        raise ValueError(f"{name} must have the shape of param, {_shape(param)}, got {_shape(array)}")
+        raise ValueError(f"{name} must have the shape of {param_name}, {_shape(param)}, got {_shape(array)}")
     check_contiguous(array, name)
     return array
 

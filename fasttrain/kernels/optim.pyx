@@ -1,5 +1,5 @@
 """Update rules of the optimizers on arrays of one's own, in place: one pass over parameter, gradient and state."""
-from fasttrain.kernels.checks cimport check_number
+from fasttrain.kernels.checks cimport check_number, check_step
 from fasttrain.kernels.rules cimport (
     ADADELTA,
     ADAGRAD,
@@ -13,7 +13,6 @@ from fasttrain.kernels.rules cimport (
     SCHEDULE_FREE,
     SGD,
     Progress,
-    check_step,
     progress_start,
 )
 from fasttrain.kernels.update cimport update_one

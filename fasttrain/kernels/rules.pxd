@@ -23,5 +23,3 @@ cdef void progress_start(Progress* progress) noexcept nogil
 cdef int options_of(Family family, object given, Options* options) except -1
 # One step further: the scalars, and which rule of the table takes them.
 cdef int scalars_of(Family family, const Options* options, Progress* progress, ft_update_scalars* s) noexcept nogil
-# A step count given by a user, from 1 on.
-cdef double check_step(object value) except? -1.0

@@ -4,13 +4,9 @@ A family is what users call an optimizer; the rules of the level's table are its
 keep.  Everything that does not depend on the element is computed here, once a step, in double: bias corrections,
 schedules inside a rule, and their place in the formulas of simd/optim.h.
 """
-import operator
-
-import numpy as np
-
 from libc.math cimport INFINITY, expm1, log, pow, sqrt
 
-from fasttrain.kernels.checks cimport check_number, check_option
+from fasttrain.kernels.checks cimport check_flag, check_fraction, check_number, check_option
 from fasttrain.kernels.table cimport (
     FT_ADADELTA,
     FT_ADAGRAD,
@@ -94,38 +90,12 @@ VARIANTS = (
 
 # ---- checks ------------------------------------------------------------------------------------------------------
 
-cdef double _fraction(object value, str name) except? -1.0:
-    cdef double number = check_number(value, name, 0.0)
-    if number >= 1.0:
-        raise ValueError(f"{name} must be in [0, 1), got {value!r}")
-    return number
-
-
 cdef int _take_betas(object betas, Options* o) except -1:
     if not isinstance(betas, (tuple, list)) or len(betas) != 2:
         raise TypeError(f"betas must be a pair of numbers, got {betas!r}")
-    o.beta1 = _fraction(betas[0], "betas[0]")
-    o.beta2 = _fraction(betas[1], "betas[1]")
+    o.beta1 = check_fraction(betas[0], "betas[0]")
+    o.beta2 = check_fraction(betas[1], "betas[1]")
     return 0
-
-
-cdef bint _flag(object value, str name) except -1:
-    if value is True or value is False or isinstance(value, np.bool_):
-        return bool(value)
-    raise TypeError(f"{name} must be True or False, got {value!r}")
-
-
-cdef double check_step(object value) except? -1.0:
-    # as a double, which holds every count up to 2^53
-    if isinstance(value, bool):
-        raise TypeError(f"step must be a positive integer, got {value!r}")
-    try:
-        count = operator.index(value)
-    except TypeError:
-        raise TypeError(f"step must be a positive integer, got {value!r}") from None
-    if not 1 <= count <= 9007199254740992:
-        raise ValueError(f"step must be between 1 and 2**53, got {count}")
-    return <double> count
 
 
 cdef int options_of(Family family, object given, Options* o) except -1:
@@ -135,15 +105,15 @@ cdef int options_of(Family family, object given, Options* o) except -1:
         decoupled=False, bias_correction=True, amsgrad=False, nesterov=False, centered=False, eps_inside=False,
     )
     if family == AVERAGE:
-        o.beta1 = _fraction(given["decay"], "decay")
+        o.beta1 = check_fraction(given["decay"], "decay")
         return 0
     o.lr = check_number(given["lr"], "lr", 0.0)
     o.weight_decay = check_number(given["weight_decay"], "weight_decay", 0.0)
-    o.maximize = _flag(given["maximize"], "maximize")
+    o.maximize = check_flag(given["maximize"], "maximize")
     if family == SGD:
         o.momentum = check_number(given["momentum"], "momentum", 0.0)
         o.dampening = check_number(given["dampening"], "dampening")
-        o.nesterov = _flag(given["nesterov"], "nesterov")
+        o.nesterov = check_flag(given["nesterov"], "nesterov")
         if o.nesterov and (o.momentum == 0.0 or o.dampening != 0.0):
             raise ValueError(
                 "nesterov=True needs a positive momentum and dampening 0, "
@@ -151,12 +121,12 @@ cdef int options_of(Family family, object given, Options* o) except -1:
             )
         return 0
     if family == RMSPROP:
-        o.beta2 = _fraction(given["alpha"], "alpha")
+        o.beta2 = check_fraction(given["alpha"], "alpha")
         o.momentum = check_number(given["momentum"], "momentum", 0.0)
-        o.centered = _flag(given["centered"], "centered")
+        o.centered = check_flag(given["centered"], "centered")
         o.eps_inside = check_option(given["eps_mode"], "eps_mode", RMSPROP_EPS_MODES) == 1
     elif family == ADADELTA:
-        o.beta2 = _fraction(given["rho"], "rho")
+        o.beta2 = check_fraction(given["rho"], "rho")
     elif family == ADAGRAD:
         o.lr_decay = check_number(given["lr_decay"], "lr_decay", 0.0)
     else:
@@ -166,13 +136,13 @@ cdef int options_of(Family family, object given, Options* o) except -1:
         return 0
     o.eps = check_number(given["eps"], "eps", 0.0)
     if family == ADAM:
-        o.amsgrad = _flag(given["amsgrad"], "amsgrad")
-        o.bias_correction = _flag(given["bias_correction"], "bias_correction")
+        o.amsgrad = check_flag(given["amsgrad"], "amsgrad")
+        o.bias_correction = check_flag(given["bias_correction"], "bias_correction")
         o.eps_inside = check_option(given["eps_mode"], "eps_mode", EPS_MODES) == 1
         if given["initial_lr"] is not None:
             o.initial_lr = check_number(given["initial_lr"], "initial_lr", 0.0, positive=True)
     if family in (ADAM, NADAM, RADAM):
-        o.decoupled = _flag(given["decoupled_weight_decay"], "decoupled_weight_decay")
+        o.decoupled = check_flag(given["decoupled_weight_decay"], "decoupled_weight_decay")
     if family == ADAM and o.initial_lr != 0.0 and not o.decoupled:
         raise ValueError("initial_lr is of the decoupled decay: it needs decoupled_weight_decay=True")
     if family == NADAM:

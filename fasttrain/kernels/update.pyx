@@ -22,8 +22,8 @@ from fasttrain.kernels.checks cimport (
     check_disjoint,
     check_option,
     check_writeable,
-    real_array,
-    real_array_like,
+    param_array,
+    param_array_like,
 )
 from fasttrain.kernels.memory cimport BFLOAT16, FLOAT16, FLOAT32, FLOAT64, Element, array_of_memory
 from fasttrain.kernels.rules cimport (
@@ -277,28 +277,16 @@ def _norm_of_huge(list grads, list names):
 
 # ---- one array ---------------------------------------------------------------------------------------------------
 
-cdef cnp.ndarray _check_operand(object value, str name, cnp.ndarray param, str param_name):
-    cdef cnp.ndarray array = real_array_like(value, name, -1, param, param_name)
-    if not cnp.PyArray_SAMESHAPE(array, param):
-        raise ValueError(
-            f"{name} must have the shape of {param_name}, {(<object> param).shape}, got {(<object> array).shape}"
-        )
-    check_contiguous(array, name)
-    return array
-
-
 cdef int update_one(Family family, dict given, Progress* progress, object param, object grad, dict states,
                     object n_threads, str param_name="param", str grad_name="grad") except -1:
-    cdef cnp.ndarray parameter = real_array(param, param_name, -1), gradient, array
+    cdef cnp.ndarray parameter = param_array(param, param_name), gradient, array
     cdef Options options
     cdef ft_update_scalars scalars[2]
     cdef Target target
     cdef Step step
     cdef int rule, threads, k
     cdef list taken = []
-    check_contiguous(parameter, param_name)
-    check_writeable(parameter, param_name)
-    gradient = _check_operand(grad, grad_name, parameter, param_name)
+    gradient = param_array_like(grad, grad_name, parameter, param_name)
     check_disjoint(parameter, param_name, gradient, grad_name)
     options_of(family, given, &options)
     memset(&target, 0, sizeof(Target))
@@ -309,7 +297,7 @@ cdef int update_one(Family family, dict given, Progress* progress, object param,
         scalars[1].flags |= FT_FIRST_STEP
     for name, value in states.items():
         if value is not None:
-            array = _check_operand(value, name, parameter, param_name)
+            array = param_array_like(value, name, parameter, param_name)
             check_writeable(array, name)
             check_disjoint(array, name, parameter, param_name)
             check_disjoint(array, name, gradient, grad_name)

@@ -170,7 +170,8 @@ def assert_same_bits(actual, expected):
 
 def test_the_table_has_every_update_kernel():
     functions = {name for name in fasttrain.kernels.__all__ if name.endswith("_update")}
-    assert {case.function for case in CASES} == functions
+    whole = {"adafactor_update", "lamb_update", "muon_update"}  # test_matrix_optim.py has those of whole arrays
+    assert {case.function for case in CASES} == functions - whole
     assert len({str(case) for case in CASES}) == len(CASES)
 
 
