@@ -1,5 +1,5 @@
 from collections.abc import Mapping, Sequence
-from typing import Any, SupportsIndex, TypeAlias, final
+from typing import Any, Self, SupportsIndex, TypeAlias, final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +14,8 @@ def to_bfloat16(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]: ...
 class Update:
     params: list[Array]
     states: list[dict[str, Array]]
-    def __init__(
-        self,
+    def __new__(
+        cls,
         family: str,
         owners: list[Any],
         names: list[str],
@@ -26,7 +26,7 @@ class Update:
         masks: list[Any],
         uint16_is_bfloat16: bool,
         n_threads: SupportsIndex | None = None,
-    ) -> None: ...
+    ) -> Self: ...
     def check_options(self, options: Sequence[Mapping[str, Any]]) -> None: ...
     def make_states(self, options: Sequence[Mapping[str, Any]]) -> None: ...
     def possible_states(

@@ -25,15 +25,17 @@ class Optimizer:
     ----------
     params : array, list of arrays, or list of dict
         float64, float32 or bfloat16, any shape, C-contiguous; updated in place, never copied.  Anything that exports
-        writable CPU memory by DLPack or the buffer protocol.  A dict is a group: ``params``, a list of arrays,
-        options of its own by name, and ``masks``, a list of boolean arrays in the shapes of the parameters (or None
-        for some), where False keeps parameter and state as they are.
+        writable CPU memory by DLPack or the buffer protocol.  A tuple or an iterator is a list.  A dict is a group:
+        ``params``, a list of arrays, options of its own by name, and ``masks``, a list of boolean arrays in the
+        shapes of the parameters (or None for some), where False keeps parameter and state as they are; the masks are
+        copied.
     options : dict
         The options of groups that have no own.
     dtype : {"bfloat16"}, optional
         What arrays of dtype uint16 hold, parameters and gradients.
     state_dtype : {"float32", "bfloat16", "8bit"}
-        Of the rule's state for float32 and bfloat16 parameters.
+        Of the rule's state for float32 and bfloat16 parameters.  "8bit" keeps codes and one float32 unit for each
+        256 elements, so what is not finite in a gradient spoils its block of 256 from the next step on.
     master_weights : bool
         bfloat16 parameters have a float32 copy that is updated, and are that copy rounded; False updates them by
         stochastic rounding and keeps no copy.
@@ -43,7 +45,7 @@ class Optimizer:
     Attributes
     ----------
     param_groups : list of dict
-        Options of each group by name, which may be changed between steps, and its ``params``.
+        Options of each group by name, which may be changed between steps, and its ``params``, a tuple.
     grad_norm : float or None
         The norm of all gradients at the last step that computed it.
     """
@@ -207,7 +209,8 @@ class Optimizer:
             The gradients are divided by it first: the factor that the loss was scaled by.
         max_norm : float, optional
             The norm of all gradients together at most: they are multiplied by ``max_norm / (norm + 1e-6)`` where
-            that is below 1, as ``torch.nn.utils.clip_grad_norm_`` does, without writing them.
+            that is below 1, as ``torch.nn.utils.clip_grad_norm_`` does, without writing them.  A norm of NaN makes
+            all parameters NaN, there as here.
         max_value : float, optional
             The magnitude of each element at most, after that.
         check_finite : bool or "skip"

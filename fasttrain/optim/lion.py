@@ -39,7 +39,8 @@ class Lion(Optimizer):
     >>> target = np.array([3.0, -1.0])
     >>> theta = np.zeros(2)
     >>> optimizer = Lion(theta, lr=0.01)
-    >>> for step in range(400):
+    >>> for step in range(1000):
+    ...     optimizer.lr = 0.01 * (1 - step / 1000)
     ...     taken = optimizer.step(theta - target)
     >>> theta.round(2)
     array([ 3., -1.])

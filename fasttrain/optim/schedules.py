@@ -29,7 +29,7 @@ Five steps of warm-up, then half a cosine down to zero:
 >>> optimizer = SGD(theta, momentum=0.5)
 >>> for step in range(50):
 ...     optimizer.lr = schedule(step)
-...     optimizer.step(theta - target)
+...     taken = optimizer.step(theta - target)
 >>> theta.round(3)
 array([ 3., -1.])
 >>> schedule(np.array([0, 5, 50])).round(3)
@@ -635,9 +635,8 @@ class OneCycleLR(_Schedule):
     >>> theta = np.zeros(2)
     >>> optimizer = SGD(theta)
     >>> for step in range(200):
-    ...     optimizer.lr = schedule(step)
-    ...     optimizer.momentum = schedule.momentum(step)
-    ...     optimizer.step(theta - np.array([3.0, -1.0]))
+    ...     optimizer.set_options(lr=schedule(step), momentum=schedule.momentum(step))
+    ...     taken = optimizer.step(theta - np.array([3.0, -1.0]))
     >>> theta.round(2)
     array([ 3., -1.])
     >>> [round(schedule(step), 6) for step in (0, 59, 199)]
@@ -680,7 +679,7 @@ class OneCycleLR(_Schedule):
         """Momentum of the update that follows `step` others.
 
         The bound method is a schedule of its own, to hand on where one is wanted.  For Adam it is b1:
-        ``optimizer.betas = (schedule.momentum(step), 0.999)``.
+        ``optimizer.set_options(betas=(schedule.momentum(step), 0.999))``.
 
         Parameters
         ----------

@@ -237,3 +237,13 @@ def test_narrow_state_follows_float32_closely_at_first(name, state_dtype):
     # and has no direction: its sum is that of random signs, but for what the curvature of the root makes of noise
     along = float(np.sum(apart * np.sign(moved), dtype=np.float64))
     assert abs(along) <= 5 * np.linalg.norm(apart) + 0.02 * np.abs(moved).sum()
+
+
+def test_infinity_spoils_its_block_of_8_bits_alone():
+    theta = np.zeros(1024, np.float32)
+    optimizer = optim.Adam(theta, state_dtype="8bit")
+    grad = np.ones(1024, np.float32)
+    grad[300] = np.inf
+    optimizer.step(grad)
+    optimizer.step(np.ones(1024, np.float32))
+    np.testing.assert_array_equal(np.isnan(theta), np.arange(1024) // 256 == 1)
