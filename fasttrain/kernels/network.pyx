@@ -37,7 +37,6 @@ from libc.string cimport memcpy, memset
 from fasttrain.kernels.checks cimport (
     check_contiguous,
     check_disjoint,
-    check_number,
     check_option,
     check_shape,
     check_writeable,
@@ -899,8 +898,8 @@ def train_epoch(Program program, parameters, states, X, y, sample_weight=None, *
     Returns
     -------
     (objective, progress, failed)
-        Mean objective over the epoch, what the rule has counted after it, and whether a batch's loss was not finite: then the
-        parameters are those before that batch.
+        Mean objective over the epoch, what the rule has counted after it, and whether a batch's loss was not finite:
+        then the parameters are those before that batch.
     """
     cdef session s
     cdef cnp.ndarray theta = _flat(parameters, "parameters", program.n_parameters, None, True)

@@ -3,7 +3,7 @@
 bfloat16 is the upper half of a float32.  A code of 8 bits stands for a number in units of its block of 256::
 
     unsigned:  number = (z - 2^-31) unit    z the float32 with the bits (96 << 23) + (code << 20)
-    signed:    number = (z - 2^-15) unit    z the float32 with the bits (112 << 23) + ((code & 127) << 20), and a sign
+    signed:    number = (z - 2^-15) unit    z the float32 with the bits (112 << 23) + ((code & 127) << 20); negative below 128
 
 Rounding is stochastic: random bits are added below the last that is kept.  Those of a block are a linear
 congruential sequence from a hash of the step, the parameter's place and the block.
@@ -62,7 +62,7 @@ def bits_20(numbers, use):
 
 
 def bits_16(numbers, use):
-    """16 bits of each number; a parameter's use is 2."""
+    """16 bits of each number; a parameter's are those of the first state."""
     return bits_20(numbers, use) >> np.uint32(4)
 
 
@@ -90,16 +90,13 @@ def next_unit(decayed, values):
     """The unit of a block that holds the values: that of the last step, decayed, or a power of two times it."""
     with np.errstate(all="ignore"):
         top = np.max(np.abs(values), initial=np.float32(0))
-        most = flush(CODE_TOP * decayed)
-        if flush(np.float32(0.5) * most) <= top < most:
-            return decayed
-        if not np.isfinite(top):
-            return np.float32(np.nan)
-        if top == 0.0:
-            return decayed
-        ratio = top / most
+        ratio = flush(top / flush(CODE_TOP * decayed))
         if 2.0**-100 < ratio < 2.0**100:
             unit = flush(decayed * np.float32(2.0 ** np.frexp(ratio)[1]))
+        elif not np.isfinite(top):
+            return np.float32(np.nan)
+        elif top == 0.0:
+            return decayed
         else:  # the old unit is 0 or far away
             unit = flush(top / (np.float32(0.75) * CODE_TOP))
         return np.maximum(unit, SMALLEST)
@@ -114,7 +111,7 @@ def decode(codes, unit, unsigned, fused):
     number = multiply_add(z, unit, np.asarray(-unit.view(Flushed) * small), fused)
     if unsigned:
         return number
-    sign = codes.astype(np.uint32) >> np.uint32(7) << np.uint32(31)
+    sign = (~codes.astype(np.uint32) & np.uint32(0x80)) << np.uint32(24)
     return (number.view(np.uint32) | sign).view(np.float32)
 
 
@@ -130,4 +127,4 @@ def encode(values, unit, random, unsigned, fused):
     codes = (z.view(np.uint32) + random) >> np.uint32(20)
     if unsigned:
         return np.maximum(codes, np.uint32((base >> 20) + 1)).astype(np.uint8)
-    return (codes & np.uint32(0x7F) | values.view(np.uint32) >> np.uint32(24) & np.uint32(0x80)).astype(np.uint8)
+    return (codes & np.uint32(0x7F) | ~values.view(np.uint32) >> np.uint32(24) & np.uint32(0x80)).astype(np.uint8)

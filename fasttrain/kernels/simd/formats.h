@@ -11,7 +11,8 @@
  *     signed:    7 bits from 2^-15 on, above them a bit that is 1 for positive numbers
  *
  * so the code is nothing but bits 20 .. 27 of the float z, whose sign has taken the place of a bit that is always 1; next to zero the steps are equal.  All codes are
- * rounded stochastically, and an unsigned number above zero never to zero, since it stands below a division.  The unit is
+ * rounded stochastically, and an unsigned number never to zero, since it stands below a division; a zero becomes the
+ * smallest of all, too.  The unit is
  * chosen so that the largest number of the block, FT_BLOCK long, lies in the upper binade or two.  It decays with the
  * state: a mean of squares that gets nothing new keeps its codes, and rounding only adds noise to what is new, a
  * thousandth of it in a step at beta2 = 0.999.

@@ -33,28 +33,14 @@ FT_INLINE SUFFIX(ft_update_vectors) SUFFIX(ft_update_round)(const ft_update_scal
 /* A running mean moves from the nearer of its two ends: from the gradient where its decay is small, or else a
    gradient much smaller than the old mean would lose its digits. */
 FT_INLINE VEC SUFFIX(ft_moved)(VEC mean, VEC grad, const SUFFIX(ft_update_vectors) * s, int flags) {
-    if (flags & FT_COARSE)
-        return flags & FT_FROM_GRAD ? FMA(s->mean_weight, mean - grad, grad) : FMA(s->mean_weight, grad - mean, mean);
     return flags & FT_FROM_GRAD ? grad + s->mean_weight * (mean - grad) : mean + s->mean_weight * (grad - mean);
 }
 
-FT_INLINE VEC SUFFIX(ft_mean_square)(VEC mean, VEC grad, const SUFFIX(ft_update_vectors) * s, int flags) {
-    if (flags & FT_COARSE)
-        return FMA(s->one_minus_beta2 * grad, grad, s->beta2 * mean);
+FT_INLINE VEC SUFFIX(ft_mean_square)(VEC mean, VEC grad, const SUFFIX(ft_update_vectors) * s) {
     return s->beta2 * mean + (s->one_minus_beta2 * grad) * grad;
 }
 
-/* step / (sqrt(square) + eps).  Where the state has three bits a number, coarse, 12 bits of the root and of the quotient
-   are plenty, and the units that divide, the slowest of all, are not waited for. */
-FT_INLINE VEC SUFFIX(ft_over_root)(VEC step, VEC square, VEC eps, int flags) {
-#if REAL_IS_FLOAT
-    if (flags & FT_COARSE) {
-        VEC positive = MAX(BROADCAST(FT_SMALLEST_f32), square); /* a NaN stays, as the second operand */
-        return step * ft_coarse_reciprocal(positive * ft_coarse_reciprocal_sqrt(positive) + eps);
-    }
-#else
-    (void)flags;
-#endif
+FT_INLINE VEC SUFFIX(ft_over_root)(VEC step, VEC square, VEC eps) {
     return step / (SQRT(square) + eps);
 }
 
@@ -77,32 +63,32 @@ FT_INLINE void SUFFIX(ft_momentum_step)(VEC *param, VEC grad, VEC *state, const 
    eps.  state: exp_avg, exp_avg_sq */
 FT_INLINE void SUFFIX(ft_adam_step)(VEC *param, VEC grad, VEC *state, const SUFFIX(ft_update_vectors) * s, int flags) {
     state[0] = SUFFIX(ft_moved)(state[0], grad, s, flags);
-    state[1] = SUFFIX(ft_mean_square)(state[1], grad, s, flags);
-    *param = *param - SUFFIX(ft_over_root)(s->step_size * state[0], state[1], s->eps, flags);
+    state[1] = SUFFIX(ft_mean_square)(state[1], grad, s);
+    *param = *param - SUFFIX(ft_over_root)(s->step_size * state[0], state[1], s->eps);
 }
 
 /* state: exp_avg, exp_avg_sq, max_exp_avg_sq */
 FT_INLINE void SUFFIX(ft_amsgrad_step)(VEC *param, VEC grad, VEC *state, const SUFFIX(ft_update_vectors) * s,
                                        int flags) {
     state[0] = SUFFIX(ft_moved)(state[0], grad, s, flags);
-    state[1] = SUFFIX(ft_mean_square)(state[1], grad, s, flags);
+    state[1] = SUFFIX(ft_mean_square)(state[1], grad, s);
     state[2] = SELECT(state[1] <= state[2], state[2], state[1]);
-    *param = *param - SUFFIX(ft_over_root)(s->step_size * state[0], state[2], s->eps, flags);
+    *param = *param - SUFFIX(ft_over_root)(s->step_size * state[0], state[2], s->eps);
 }
 
 /* state: exp_avg, exp_avg_sq */
 FT_INLINE void SUFFIX(ft_nadam_step)(VEC *param, VEC grad, VEC *state, const SUFFIX(ft_update_vectors) * s, int flags) {
     state[0] = SUFFIX(ft_moved)(state[0], grad, s, flags);
-    state[1] = SUFFIX(ft_mean_square)(state[1], grad, s, flags);
-    *param = *param - SUFFIX(ft_over_root)(s->grad_step * grad + s->step_size * state[0], state[1], s->eps, flags);
+    state[1] = SUFFIX(ft_mean_square)(state[1], grad, s);
+    *param = *param - SUFFIX(ft_over_root)(s->grad_step * grad + s->step_size * state[0], state[1], s->eps);
 }
 
 /* state: exp_avg, exp_avg_sq */
 FT_INLINE void SUFFIX(ft_radam_step)(VEC *param, VEC grad, VEC *state, const SUFFIX(ft_update_vectors) * s, int flags) {
     state[0] = SUFFIX(ft_moved)(state[0], grad, s, flags);
-    state[1] = SUFFIX(ft_mean_square)(state[1], grad, s, flags);
+    state[1] = SUFFIX(ft_mean_square)(state[1], grad, s);
     VEC step = s->step_size * state[0];
-    *param = *param - (flags & FT_RECTIFIED ? SUFFIX(ft_over_root)(step, state[1], s->eps, flags) : step);
+    *param = *param - (flags & FT_RECTIFIED ? SUFFIX(ft_over_root)(step, state[1], s->eps) : step);
 }
 
 /* state: exp_avg, exp_inf, the largest of the decayed gradients */
@@ -117,15 +103,16 @@ FT_INLINE void SUFFIX(ft_adamax_step)(VEC *param, VEC grad, VEC *state, const SU
 /* state: sum */
 FT_INLINE void SUFFIX(ft_adagrad_step)(VEC *param, VEC grad, VEC *state, const SUFFIX(ft_update_vectors) * s,
                                        int flags) {
+    (void)flags;
     state[0] = state[0] + grad * grad;
-    *param = *param - SUFFIX(ft_over_root)(s->step_size * grad, state[0], s->eps, flags);
+    *param = *param - SUFFIX(ft_over_root)(s->step_size * grad, state[0], s->eps);
 }
 
 /* eps on either side of the root */
 FT_INLINE VEC SUFFIX(ft_over_rms)(VEC step, VEC square, const SUFFIX(ft_update_vectors) * s, int flags) {
     if (flags & FT_EPS_INSIDE)
         return step / SQRT(square + s->eps);
-    return SUFFIX(ft_over_root)(step, square, s->eps, flags);
+    return SUFFIX(ft_over_root)(step, square, s->eps);
 }
 /* Rounding may leave a variance below zero, which counts as zero. */
 FT_INLINE VEC SUFFIX(ft_variance)(VEC square, VEC mean) {
@@ -136,14 +123,14 @@ FT_INLINE VEC SUFFIX(ft_variance)(VEC square, VEC mean) {
 /* state: square_avg */
 FT_INLINE void SUFFIX(ft_rmsprop_step)(VEC *param, VEC grad, VEC *state, const SUFFIX(ft_update_vectors) * s,
                                        int flags) {
-    state[0] = SUFFIX(ft_mean_square)(state[0], grad, s, flags);
+    state[0] = SUFFIX(ft_mean_square)(state[0], grad, s);
     *param = *param - SUFFIX(ft_over_rms)(s->step_size * grad, state[0], s, flags);
 }
 
 /* state: square_avg, momentum_buffer */
 FT_INLINE void SUFFIX(ft_rmsprop_momentum_step)(VEC *param, VEC grad, VEC *state,
                                                 const SUFFIX(ft_update_vectors) * s, int flags) {
-    state[0] = SUFFIX(ft_mean_square)(state[0], grad, s, flags);
+    state[0] = SUFFIX(ft_mean_square)(state[0], grad, s);
     state[1] = s->momentum * state[1] + SUFFIX(ft_over_rms)(grad, state[0], s, flags);
     *param = *param - s->step_size * state[1];
 }
@@ -151,7 +138,7 @@ FT_INLINE void SUFFIX(ft_rmsprop_momentum_step)(VEC *param, VEC grad, VEC *state
 /* state: square_avg, grad_avg */
 FT_INLINE void SUFFIX(ft_rmsprop_centered_step)(VEC *param, VEC grad, VEC *state,
                                                 const SUFFIX(ft_update_vectors) * s, int flags) {
-    state[0] = SUFFIX(ft_mean_square)(state[0], grad, s, flags);
+    state[0] = SUFFIX(ft_mean_square)(state[0], grad, s);
     state[1] = SUFFIX(ft_moved)(state[1], grad, s, flags);
     VEC variance = SUFFIX(ft_variance)(state[0], state[1]);
     *param = *param - SUFFIX(ft_over_rms)(s->step_size * grad, variance, s, flags);
@@ -160,7 +147,7 @@ FT_INLINE void SUFFIX(ft_rmsprop_centered_step)(VEC *param, VEC grad, VEC *state
 /* state: square_avg, grad_avg, momentum_buffer */
 FT_INLINE void SUFFIX(ft_rmsprop_centered_momentum_step)(VEC *param, VEC grad, VEC *state,
                                                          const SUFFIX(ft_update_vectors) * s, int flags) {
-    state[0] = SUFFIX(ft_mean_square)(state[0], grad, s, flags);
+    state[0] = SUFFIX(ft_mean_square)(state[0], grad, s);
     state[1] = SUFFIX(ft_moved)(state[1], grad, s, flags);
     VEC variance = SUFFIX(ft_variance)(state[0], state[1]);
     state[2] = s->momentum * state[2] + SUFFIX(ft_over_rms)(grad, variance, s, flags);
@@ -170,9 +157,10 @@ FT_INLINE void SUFFIX(ft_rmsprop_centered_momentum_step)(VEC *param, VEC grad, V
 /* state: square_avg, acc_delta */
 FT_INLINE void SUFFIX(ft_adadelta_step)(VEC *param, VEC grad, VEC *state, const SUFFIX(ft_update_vectors) * s,
                                         int flags) {
-    state[0] = SUFFIX(ft_mean_square)(state[0], grad, s, flags);
+    (void)flags;
+    state[0] = SUFFIX(ft_mean_square)(state[0], grad, s);
     VEC delta = SQRT(state[1] + s->eps) / SQRT(state[0] + s->eps) * grad;
-    state[1] = SUFFIX(ft_mean_square)(state[1], delta, s, flags);
+    state[1] = SUFFIX(ft_mean_square)(state[1], delta, s);
     *param = *param - s->step_size * delta;
 }
 
@@ -187,8 +175,8 @@ FT_INLINE void SUFFIX(ft_lion_step)(VEC *param, VEC grad, VEC *state, const SUFF
 /* param is y, between the point z that the gradients move and the average x.  state: z, exp_avg_sq */
 FT_INLINE void SUFFIX(ft_schedule_free_step)(VEC *param, VEC grad, VEC *state, const SUFFIX(ft_update_vectors) * s,
                                              int flags) {
-    state[1] = SUFFIX(ft_mean_square)(state[1], grad, s, flags);
-    VEC y = *param, step = SUFFIX(ft_over_root)(grad, state[1], s->eps, flags) + s->step_decay * y;
+    state[1] = SUFFIX(ft_mean_square)(state[1], grad, s);
+    VEC y = *param, step = SUFFIX(ft_over_root)(grad, state[1], s->eps) + s->step_decay * y;
     *param = SUFFIX(ft_moved)(y, state[0], s, flags) - s->grad_step * step;
     state[0] = state[0] - s->step_size * step;
 }

@@ -67,8 +67,7 @@ enum {
     FT_FIRST_STEP = 2, /* momentum: the buffer starts as the gradient */
     FT_FROM_GRAD = 4, /* a mean moves from the gradient, mean_weight of the way to the old mean, not from the mean */
     FT_RECTIFIED = 8, /* radam: divided by the root */
-    FT_EPS_INSIDE = 16, /* rmsprop: eps is added below the root */
-    FT_COARSE = 32 /* set by the walk itself, over state of 8 bits: see ft_over_root */
+    FT_EPS_INSIDE = 16 /* rmsprop: eps is added below the root */
 };
 
 /* Scalars of one optimizer step: computed once, in double, by the caller.  A rule reads those that its formula in

@@ -273,21 +273,6 @@ FT_INLINE f64v ft_fma_f64(f64v a, f64v b, f64v c) { return a * b + c; }
 FT_DEFINE_VECTOR_OPS(f32, float, i32, __builtin_sqrtf)
 FT_DEFINE_VECTOR_OPS(f64, double, i64, __builtin_sqrt)
 
-/* 1 / sqrt(x) and 1 / x with 12 bits or more; the bits differ from processor to processor. */
-#if FT_VECTOR_BYTES == 64
-FT_INLINE f32v ft_coarse_reciprocal_sqrt(f32v x) { return (f32v)_mm512_rsqrt14_ps((__m512)x); }
-FT_INLINE f32v ft_coarse_reciprocal(f32v x) { return (f32v)_mm512_rcp14_ps((__m512)x); }
-#elif FT_VECTOR_BYTES == 32
-FT_INLINE f32v ft_coarse_reciprocal_sqrt(f32v x) { return (f32v)_mm256_rsqrt_ps((__m256)x); }
-FT_INLINE f32v ft_coarse_reciprocal(f32v x) { return (f32v)_mm256_rcp_ps((__m256)x); }
-#elif defined(__x86_64__)
-FT_INLINE f32v ft_coarse_reciprocal_sqrt(f32v x) { return (f32v)_mm_rsqrt_ps((__m128)x); }
-FT_INLINE f32v ft_coarse_reciprocal(f32v x) { return (f32v)_mm_rcp_ps((__m128)x); }
-#else
-FT_INLINE f32v ft_coarse_reciprocal_sqrt(f32v x) { return ft_broadcast_f32(1.0f) / ft_sqrt_f32(x); }
-FT_INLINE f32v ft_coarse_reciprocal(f32v x) { return ft_broadcast_f32(1.0f) / x; }
-#endif
-
 /*
  * Sums of four vectors at once, each in the order of ft_sum: halves are folded together down to 128 bits, and
  * those of the four are transposed.
