@@ -160,6 +160,11 @@ class Optimizer:
         """The options of the first group."""
         return self._options_of(self.param_groups[0])
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name != "lr" and name in self._option_names():
+            raise AttributeError(f"{name} is an option of the groups: set_options({name}=...) sets it in all of them")
+        super().__setattr__(name, value)
+
     def set_options(self, **options: Any) -> None:
         """Set options of all groups, after a check of their values."""
         for group in self.param_groups:
@@ -234,7 +239,9 @@ class Optimizer:
         if max_value is not None:
             clip = check_number(max_value, "max_value")
         if max_norm is not None or check_finite is not False:
-            limit = math.inf if max_norm is None else check_number(max_norm, "max_norm")
+            limit = math.inf
+            if max_norm is not None and not (isinstance(max_norm, float) and max_norm == math.inf):
+                limit = check_number(max_norm, "max_norm")
             if not isinstance(check_finite, bool) and check_finite != "skip":
                 raise ValueError(f"check_finite must be True, False or 'skip', got {check_finite!r}")
             norm, bad = self._update.norm(arrays, n_threads=self.n_threads)

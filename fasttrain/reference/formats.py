@@ -3,7 +3,9 @@
 bfloat16 is the upper half of a float32.  A code of 8 bits stands for a number in units of its block of 256::
 
     unsigned:  number = (z - 2^-31) unit    z the float32 with the bits (96 << 23) + (code << 20)
-    signed:    number = (z - 2^-15) unit    z the float32 with the bits (112 << 23) + ((code & 127) << 20); negative below 128
+    signed:    number = (z - 2^-15) unit    z the float32 with the bits (112 << 23) + ((code & 127) << 20)
+
+The number of a signed code below 128 is negative.
 
 Rounding is stochastic: random bits are added below the last that is kept.  Those of a block are a linear
 congruential sequence from a hash of the step, the parameter's place and the block.

@@ -30,8 +30,7 @@ def lamb_update(
         square = flush(flush(flush(real(1.0 - beta2)) * gradient) * gradient)
         second = flush(flush(flush(real(beta2)) * second) + square)
         update = flush(flush(real(mean_factor) * first) / flush(np.sqrt(second) + real(added)))
-        if weight_decay != 0.0:
-            update = flush(update + flush(flush(real(weight_decay)) * theta))
+        update = flush(update + flush(flush(real(weight_decay)) * theta))
         param_norm, update_norm = (math.sqrt(np.sum(np.square(x, dtype=np.float64))) for x in (theta, update))
         ratio = 1.0
         if param_norm != 0.0 and update_norm != 0.0:

@@ -190,7 +190,7 @@ def rmsprop_update(
     if grad_avg is not None:
         grad_avg[...] = mean = moved(np.array(grad_avg).view(Flushed), g, alpha)
         v = v - mean * mean
-        v = select(v < 0.0, 0.0 * v, v)
+        v = select(v < 0.0, np.zeros_like(v), v)
     root = np.sqrt(v + eps) if eps_mode == "inside" else np.sqrt(v) + eps
     if momentum == 0.0:
         param[...] = theta - (lr * g) / root

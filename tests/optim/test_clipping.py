@@ -191,3 +191,12 @@ def test_subnormal_float16_gradients_count(kind):
     grad = (np.arange(1, 21) * 2.0**-24).astype(kind)
     optim.SGD(theta, lr=1.0).step(grad)
     np.testing.assert_array_equal(theta, -(np.arange(1, 21) * 2.0**-24))
+
+
+def test_an_infinite_norm_only_measures():
+    theta, other = np.zeros(2), np.zeros(2)
+    optimizer = optim.SGD(theta, lr=1.0)
+    optimizer.step(np.array([3.0, 4.0]), max_norm=np.inf)
+    optim.SGD(other, lr=1.0).step(np.array([3.0, 4.0]))
+    assert optimizer.grad_norm == 5.0
+    np.testing.assert_array_equal(theta, other)
