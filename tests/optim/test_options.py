@@ -151,7 +151,7 @@ def test_groups_that_were_broken_later(rule):
     [
         *[({name: value}, ValueError, f"{name} must be a positive number, got")
           for name in ("grad_scale", "max_norm", "max_value")
-          for value in (0, -1.0, math.nan, math.inf, True, "1", np.ones(2)) 
+          for value in (0, -1.0, math.nan, math.inf, True, "1", np.ones(2))
           if name != "max_norm" or value is not math.inf],
         ({"grad_scale": None}, ValueError, "grad_scale must be a positive number"),
         *[({"check_finite": value}, ValueError, "check_finite must be True, False or 'skip'")
