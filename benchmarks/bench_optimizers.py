@@ -59,13 +59,13 @@ def torch_step(params, grads, name, options, way=None, clip=None, check=None):
     return prepare
 
 
-def same_as(make, params, grads, **step_options):
+def same_as(make, params, grads, atol=1e-6, **step_options):
     """A check that our class gives the same parameters by one step."""
 
     def check(theirs):
         ours = [param.copy() for param in params]
         make(ours).step(grads, **step_options)
-        agree(ours, theirs, 1e-5, 1e-6)
+        agree(ours, theirs, 1e-5, atol)
 
     return check
 
@@ -154,7 +154,9 @@ def bench_clipping(bench, peers):
     def make(params):
         return optim.AdamW(params, lr=LR)
 
-    check = same_as(make, [param], [grad], max_norm=1.0)
+    # torch adds up the norm of 64 M numbers in float32, and where a clipped gradient is as small as eps that shows: 1 %
+    # of a step
+    check = same_as(make, [param], [grad], atol=LR / 100, max_norm=1.0)
     contestants = peers.torch(torch_step([param], [grad], "AdamW", {}, "fused", clip=1.0, check=check))
     optimizer = make(param.copy())
     row = table.row(

@@ -140,13 +140,9 @@ typedef struct {
     float inverse[FT_MAX_STATES];
     float *unit[FT_MAX_STATES];
     uint8_t *state[FT_MAX_STATES];
-    const char *param, *grad; /* of the block that is the next of this place */
+    const char *param, *grad; /* of the next block */
     ptrdiff_t param_width, grad_width;
 } ft_uncoded;
-
-/* Blocks that are updated before they are encoded together, so that none waits for the latency of its units.  More of
-   them would drive each other out of the first-level cache. */
-enum { FT_GROUP = 2 };
 
 FT_INLINE void ft_set_units(ft_uncoded *block, const ft_update_scalars *scalars, int n_states, int kinds) {
     FT_UNROLL
@@ -158,8 +154,8 @@ FT_INLINE void ft_set_units(ft_uncoded *block, const ft_update_scalars *scalars,
         }
 }
 
-/* Memory is idle meanwhile, but for what is fetched here for the next group: a quarter of the time of float parameters
-   in memory. */
+/* Memory is idle meanwhile, but for the next block, which is fetched here: a quarter of the time of float parameters in
+   memory. */
 FT_INLINE void ft_encode_block(const ft_uncoded *block, const ft_dice *dice, int n_states, int kinds) {
     u32v random = block->random;
     f32v inverse[FT_MAX_STATES] = {{0}};
@@ -184,7 +180,7 @@ FT_INLINE void ft_encode_block(const ft_uncoded *block, const ft_dice *dice, int
             FT_UNROLL
             for (int k = 0; k < n_states; k++)
                 if (FT_KIND(kinds, k) != FT_WHOLE_STATE)
-                    __builtin_prefetch(block->state[k] + FT_GROUP * FT_BLOCK + i);
+                    __builtin_prefetch(block->state[k] + FT_BLOCK + i);
         }
     }
 }
@@ -286,8 +282,8 @@ FT_INLINE void SUFFIX(ft_update_block)(const SUFFIX(ft_streams) * streams, const
     if (storage == FT_STATES_CODED) {
         uncoded->param_width = ft_width_f32(param_format);
         uncoded->grad_width = ft_width_f32(grad_format);
-        uncoded->param = (const char *)at.param + FT_GROUP * FT_BLOCK * uncoded->param_width;
-        uncoded->grad = (const char *)at.grad + FT_GROUP * FT_BLOCK * uncoded->grad_width;
+        uncoded->param = (const char *)at.param + FT_BLOCK * uncoded->param_width;
+        uncoded->grad = (const char *)at.grad + FT_BLOCK * uncoded->grad_width;
     }
     FT_UNROLL
     for (int k = 0; k < n_states; k++)
@@ -312,8 +308,7 @@ FT_INLINE void SUFFIX(ft_update_blocks)(ptrdiff_t start, ptrdiff_t n, const ft_u
         state_width[k] = SUFFIX(ft_width)(target->state_format[k]);
 #if REAL_IS_FLOAT
     ft_dice dice;
-    ft_uncoded uncoded[FT_GROUP];
-    int n_uncoded = 0;
+    ft_uncoded uncoded;
     ft_dice_open(&dice);
 #endif
     for (ptrdiff_t i = start; i < start + n; i += FT_BLOCK) {
@@ -340,14 +335,11 @@ FT_INLINE void SUFFIX(ft_update_blocks)(ptrdiff_t start, ptrdiff_t n, const ft_u
                 at.state[k] = memcpy(padded[3 + k], own.state[k], (size_t)(count * state_width[k]));
         }
 #if REAL_IS_FLOAT
-        ft_update_block_f32(&at, target, i / FT_BLOCK, scalars, &s, &dice, &uncoded[n_uncoded], step, n_states, kinds,
+        ft_update_block_f32(&at, target, i / FT_BLOCK, scalars, &s, &dice, &uncoded, step, n_states, kinds,
                             storage, bare);
-        if (storage == FT_STATES_CODED && (++n_uncoded == FT_GROUP || i + FT_BLOCK >= start + n)) {
-            for (int j = 0; j < n_uncoded; j++)
-                ft_set_units(&uncoded[j], scalars, n_states, kinds);
-            for (int j = 0; j < n_uncoded; j++)
-                ft_encode_block(&uncoded[j], &dice, n_states, kinds);
-            n_uncoded = 0;
+        if (storage == FT_STATES_CODED) {
+            ft_set_units(&uncoded, scalars, n_states, kinds);
+            ft_encode_block(&uncoded, &dice, n_states, kinds);
         }
 #else
         ft_update_block_f64(&at, target, i / FT_BLOCK, scalars, &s, NULL, NULL, step, n_states, kinds, storage, bare);
