@@ -366,21 +366,22 @@ FT_INLINE int ft_bareness(const ft_update_target *target, const ft_update_scalar
     return target->param_format == FT_NATIVE ? FT_BARE_FLOAT : FT_BARE_BFLOAT16;
 }
 
-#define FT_DEFINE_GENERAL(rule, n_states, kinds)                                                             \
+/* bare: 1 for the rules that are worth two more loops over coded state, without what is not asked for. */
+#define FT_DEFINE_GENERAL(rule, n_states, kinds, bare)                                                       \
     static void SUFFIX(ft_##rule##_general)(ptrdiff_t start, ptrdiff_t n, const ft_update_target *target,    \
                                             const void *grad, const ft_update_scalars *scalars) {            \
         const int format = n_states ? target->state_format[n_states - 1] : FT_NATIVE;                        \
-        const int bare = ft_bareness(target, scalars);                                                       \
+        const int bareness = bare ? ft_bareness(target, scalars) : FT_ANY;                                   \
         if (format == FT_NATIVE)                                                                             \
             ft_update_blocks_f32(start, n, target, grad, scalars, ft_##rule##_step_f32, n_states, kinds,     \
                                  FT_STATES_NATIVE, FT_ANY);                                                  \
         else if (format == FT_BFLOAT16)                                                                      \
             ft_update_blocks_f32(start, n, target, grad, scalars, ft_##rule##_step_f32, n_states, kinds,     \
                                  FT_STATES_BFLOAT16, FT_ANY);                                                \
-        else if (bare == FT_BARE_FLOAT)                                                                      \
+        else if (bareness == FT_BARE_FLOAT)                                                                  \
             ft_update_blocks_f32(start, n, target, grad, scalars, ft_##rule##_step_f32, n_states, kinds,     \
                                  FT_STATES_CODED, FT_BARE_FLOAT);                                            \
-        else if (bare == FT_BARE_BFLOAT16)                                                                   \
+        else if (bareness == FT_BARE_BFLOAT16)                                                               \
             ft_update_blocks_f32(start, n, target, grad, scalars, ft_##rule##_step_f32, n_states, kinds,     \
                                  FT_STATES_CODED, FT_BARE_BFLOAT16);                                         \
         else                                                                                                 \
@@ -388,19 +389,19 @@ FT_INLINE int ft_bareness(const ft_update_target *target, const ft_update_scalar
                                  FT_STATES_CODED, FT_ANY);                                                   \
     }
 #else
-#define FT_DEFINE_GENERAL(rule, n_states, kinds)                                                             \
+#define FT_DEFINE_GENERAL(rule, n_states, kinds, bare)                                                       \
     static void SUFFIX(ft_##rule##_general)(ptrdiff_t start, ptrdiff_t n, const ft_update_target *target,    \
                                             const void *grad, const ft_update_scalars *scalars) {            \
         ft_update_blocks_f64(start, n, target, grad, scalars, ft_##rule##_step_f64, n_states, kinds, 0, 0);  \
     }
 #endif
 
-#define FT_DEFINE_RULE(rule, n_states, kinds)                                                                \
+#define FT_DEFINE_RULE(rule, n_states, kinds, bare)                                                          \
     static void SUFFIX(ft_##rule##_update)(ptrdiff_t n, REAL *param, const REAL *grad, REAL **state,         \
                                            int fetch, const ft_update_scalars *scalars) {                    \
         SUFFIX(ft_update_walk)(n, param, grad, state, fetch, scalars, SUFFIX(ft_##rule##_step), n_states);   \
     }                                                                                                        \
-    FT_DEFINE_GENERAL(rule, n_states, kinds)
+    FT_DEFINE_GENERAL(rule, n_states, kinds, bare)
 
 /* What each state of a rule holds, in the order of its states; rules.pyx has the same list with their names. */
 #define FT_KINDS(a, b, c) ((a) | (b) << 2 | (c) << 4)
@@ -408,22 +409,22 @@ FT_INLINE int ft_bareness(const ft_update_target *target, const ft_update_scalar
 #define U FT_UNSIGNED_STATE
 #define W FT_WHOLE_STATE
 
-FT_DEFINE_RULE(sgd, 0, 0)
-FT_DEFINE_RULE(momentum, 1, FT_KINDS(S, 0, 0))
-FT_DEFINE_RULE(adam, 2, FT_KINDS(S, U, 0))
-FT_DEFINE_RULE(amsgrad, 3, FT_KINDS(S, U, U))
-FT_DEFINE_RULE(nadam, 2, FT_KINDS(S, U, 0))
-FT_DEFINE_RULE(radam, 2, FT_KINDS(S, U, 0))
-FT_DEFINE_RULE(adamax, 2, FT_KINDS(S, U, 0))
-FT_DEFINE_RULE(adagrad, 1, FT_KINDS(U, 0, 0))
-FT_DEFINE_RULE(rmsprop, 1, FT_KINDS(U, 0, 0))
-FT_DEFINE_RULE(rmsprop_momentum, 2, FT_KINDS(U, S, 0))
-FT_DEFINE_RULE(rmsprop_centered, 2, FT_KINDS(W, W, 0))
-FT_DEFINE_RULE(rmsprop_centered_momentum, 3, FT_KINDS(W, W, S))
-FT_DEFINE_RULE(adadelta, 2, FT_KINDS(U, U, 0))
-FT_DEFINE_RULE(lion, 1, FT_KINDS(S, 0, 0))
-FT_DEFINE_RULE(schedule_free, 2, FT_KINDS(W, U, 0))
-FT_DEFINE_RULE(average, 0, 0)
+FT_DEFINE_RULE(sgd, 0, 0, 0)
+FT_DEFINE_RULE(momentum, 1, FT_KINDS(S, 0, 0), 1)
+FT_DEFINE_RULE(adam, 2, FT_KINDS(S, U, 0), 1)
+FT_DEFINE_RULE(amsgrad, 3, FT_KINDS(S, U, U), 0)
+FT_DEFINE_RULE(nadam, 2, FT_KINDS(S, U, 0), 0)
+FT_DEFINE_RULE(radam, 2, FT_KINDS(S, U, 0), 0)
+FT_DEFINE_RULE(adamax, 2, FT_KINDS(S, U, 0), 0)
+FT_DEFINE_RULE(adagrad, 1, FT_KINDS(U, 0, 0), 0)
+FT_DEFINE_RULE(rmsprop, 1, FT_KINDS(U, 0, 0), 0)
+FT_DEFINE_RULE(rmsprop_momentum, 2, FT_KINDS(U, S, 0), 0)
+FT_DEFINE_RULE(rmsprop_centered, 2, FT_KINDS(W, W, 0), 0)
+FT_DEFINE_RULE(rmsprop_centered_momentum, 3, FT_KINDS(W, W, S), 0)
+FT_DEFINE_RULE(adadelta, 2, FT_KINDS(U, U, 0), 0)
+FT_DEFINE_RULE(lion, 1, FT_KINDS(S, 0, 0), 1)
+FT_DEFINE_RULE(schedule_free, 2, FT_KINDS(W, U, 0), 0)
+FT_DEFINE_RULE(average, 0, 0, 0)
 
 #undef S
 #undef U
