@@ -207,7 +207,8 @@ def test_float32_reaches_its_own_precision_and_stops():
         np.testing.assert_allclose(result.value, precise.value, rtol=1e-7)
         # near the minimum a value's rounding of 1e-8 hides its square root in x
         np.testing.assert_allclose(result.x, precise.x, atol=1e-4)
-        assert result.status == "ftol" or ftol == 0
+        # which of the two it is depends on the last bit
+        assert result.status in ("ftol", "line_search") or ftol == 0
 
 
 @pytest.mark.parametrize("l1", [0.0, 0.01])
