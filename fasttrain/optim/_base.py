@@ -62,8 +62,7 @@ class Optimizer:
         master_weights: bool = True,
         n_threads: int | None = None,
     ) -> None:
-        if dtype not in (None, "bfloat16"):
-            raise ValueError(f"dtype must be None or 'bfloat16', got {dtype!r}")
+        uint16_is_bfloat16 = _is_bfloat16(dtype)
         if not isinstance(master_weights, bool):
             raise TypeError(f"master_weights must be True or False, got {master_weights!r}")
         listed = _listed(params)
@@ -86,7 +85,7 @@ class Optimizer:
         names = [f"params[{i}]" for i in range(len(owners))] if self._is_list else ["params"]
         grad_names = [name.replace("params", "grads") for name in names]
         self._update = self._make_update(
-            owners, names, grad_names, self._group_numbers, state_dtype, master_weights, masks, dtype is not None,
+            owners, names, grad_names, self._group_numbers, state_dtype, master_weights, masks, uint16_is_bfloat16,
             n_threads,
         )
         self._update.check_options(self.param_groups)
@@ -374,6 +373,13 @@ class Optimizer:
 
 # Options that may be None, and are left out of a state then.
 _OPTIONAL = ("initial_lr",)
+
+
+def _is_bfloat16(dtype: str | None) -> bool:
+    """Whether the caller's arrays of uint16 hold bfloat16."""
+    if dtype not in (None, "bfloat16"):
+        raise ValueError(f"dtype must be None or 'bfloat16', got {dtype!r}")
+    return dtype is not None
 
 
 def _listed(value: Any) -> list[Any] | None:

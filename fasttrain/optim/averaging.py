@@ -6,10 +6,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fasttrain.kernels.memory import view_memory
 from fasttrain.kernels.rules import check_options
 from fasttrain.kernels.update import Update, to_bfloat16
-from fasttrain.optim._base import Array, Arrays, _check_state, _plain, parts
+from fasttrain.optim._base import Array, Arrays, _check_state, _is_bfloat16, _listed, _plain, parts
 
 STARTS = ("copy", "warmup", "debias")
 
@@ -98,21 +97,18 @@ class AveragedParameters:
         dtype: Literal["bfloat16"] | None = None,
         n_threads: int | None = None,
     ) -> None:
-        self._is_list = isinstance(params, (list, tuple)) or hasattr(params, "__next__")
-        given = list(params) if self._is_list else [params]
+        listed = _listed(params)
+        self._is_list = listed is not None
+        given = [params] if listed is None else list(listed)
         if not given:
             raise ValueError("params must hold at least one array, got an empty list")
         _check(decay, start)
         names = [f"params[{i}]" if self._is_list else "params" for i in range(len(given))]
-        self._params: list[Array] = []
-        for value, name in zip(given, names, strict=True):
-            array = view_memory(value, name, dtype=dtype)[0]
-            if array.dtype not in (np.float32, np.float64, np.uint16):
-                raise TypeError(f"{name} must have dtype float32, float64 or bfloat16, got {array.dtype}")
-            self._params.append(array)
         owners, masks = [0] * len(given), [None] * len(given)
-        # for its checks
-        Update("average", self._params, names, names, owners, "float32", False, masks, True, n_threads)
+        # the parameters' memory, and the checks of an optimizer over it
+        self._params: list[Array] = Update(
+            "average", given, names, names, owners, "float32", False, masks, _is_bfloat16(dtype), n_threads
+        ).params
         self._averages: list[Array] = [
             np.empty(param.shape, np.float64 if param.dtype == np.float64 else np.float32) for param in self._params
         ]
