@@ -1,9 +1,9 @@
-"""LAMB in plain NumPy.  Every line is one operation, rounded and flushed as the kernel's; see reference/optim.py."""
+"""LAMB in plain NumPy.  Every operation is rounded and flushed as the kernel's; see reference/optim.py."""
 import math
 
 import numpy as np
 
-from fasttrain.reference.optim import flush
+from fasttrain.reference.optim import correction, mean_square, moved, not_flushed, start
 
 
 def lamb_update(
@@ -12,29 +12,18 @@ def lamb_update(
     n_threads=None,
 ):
     """One step of LAMB, in place; see :func:`fasttrain.kernels.lamb_update`."""
-    real = param.dtype.type
-    beta1, beta2 = betas
-    mean_factor, added = 1.0, eps
+    (beta1, beta2), mean_factor, root = map(float, betas), 1.0, 1.0
     if bias_correction:
-        root = math.sqrt(-math.expm1(step * math.log(beta2))) if beta2 > 0.0 else 1.0
-        mean_factor = root / (-math.expm1(step * math.log(beta1)) if beta1 > 0.0 else 1.0)
-        added = eps * root
-    if added > 0.0:
-        added = max(added, float(np.finfo(real).smallest_normal))
-    theta, first, second = flush(param), flush(exp_avg), flush(exp_avg_sq)
+        root = math.sqrt(correction(beta2, step))
+        mean_factor = root / correction(beta1, step)
+    theta, g, m, v = start(param, grad, exp_avg, exp_avg_sq, weight_decay=0.0, maximize=maximize)
+    g = float(grad_factor) * g
+    exp_avg[...] = m = moved(m, g, beta1)
+    exp_avg_sq[...] = v = mean_square(v, g, beta2)
+    update = mean_factor * m / (np.sqrt(v) + not_flushed(float(eps) * root, param.dtype)) + float(weight_decay) * theta
     with np.errstate(all="ignore"):
-        gradient = flush(flush(real(-grad_factor if maximize else grad_factor)) * flush(grad))
-        # the mean moves from the nearer of its two ends
-        near, far, weight = (gradient, first, beta1) if beta1 <= 0.5 else (first, gradient, 1.0 - beta1)
-        first = flush(near + flush(flush(real(weight)) * flush(far - near)))
-        square = flush(flush(flush(real(1.0 - beta2)) * gradient) * gradient)
-        second = flush(flush(flush(real(beta2)) * second) + square)
-        update = flush(flush(real(mean_factor) * first) / flush(np.sqrt(second) + real(added)))
-        update = flush(update + flush(flush(real(weight_decay)) * theta))
-        param_norm, update_norm = (math.sqrt(np.sum(np.square(x, dtype=np.float64))) for x in (theta, update))
+        param_norm, update_norm = (math.sqrt(np.sum(np.asarray(x, np.float64) ** 2)) for x in (theta, update))
         ratio = 1.0
         if param_norm != 0.0 and update_norm != 0.0:
             ratio = np.minimum(np.minimum(param_norm, max_param_norm) / update_norm, max_trust_ratio)
-        param[...] = flush(theta - flush(flush(real(lr * ratio)) * update))
-    exp_avg[...] = first
-    exp_avg_sq[...] = second
+    param[...] = theta - float(lr * ratio) * update

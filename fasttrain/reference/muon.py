@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 
-from fasttrain.reference.optim import flush
+from fasttrain.reference.optim import flush, moved
 
 
 def muon_update(
@@ -16,10 +16,10 @@ def muon_update(
         return
     n_rows, n_columns = param.shape
     gradient = flush(param.dtype.type(-grad_factor if maximize else grad_factor) * flush(grad)).astype(np.float64)
-    momentum_buffer[...] = _between(gradient, momentum_buffer.astype(np.float64), momentum)
+    momentum_buffer[...] = moved(momentum_buffer.astype(np.float64), gradient, momentum)
     update = momentum_buffer.astype(np.float64)
     if nesterov:
-        update = _between(gradient, update, momentum)
+        update = moved(update, gradient, momentum)
     x = update.T if n_rows > n_columns else update
     x = x / max(float(np.linalg.norm(x)), eps)
     a, b, c = ns_coefficients
@@ -32,8 +32,3 @@ def muon_update(
     if adjust_lr_fn == "match_rms_adamw":
         ratio = 0.2 * math.sqrt(max(n_rows, n_columns))
     param[...] = (1.0 - lr * weight_decay) * param.astype(np.float64) - lr * ratio * x
-
-
-def _between(start, end, share):
-    """start moved to end by a share of the way, from the nearer of the two."""
-    return end + (1.0 - share) * (start - end) if share > 0.5 else start + share * (end - start)
