@@ -4,7 +4,7 @@ A family is what users call an optimizer; the rules of the level's table are its
 keep.  Everything that does not depend on the element is computed here, once a step, in double: bias corrections,
 schedules inside a rule, and their place in the formulas of simd/optim.h.
 """
-from libc.math cimport INFINITY, expm1, log, pow, sqrt
+from libc.math cimport INFINITY, expm1, fabs, log, pow, sqrt
 
 from fasttrain.kernels.checks cimport check_flag, check_fraction, check_number, check_option
 from fasttrain.kernels.table cimport (
@@ -74,7 +74,7 @@ STATES = (
     (("square_avg", FT_UNSIGNED_STATE),),
     (("square_avg", FT_UNSIGNED_STATE), ("momentum_buffer", FT_SIGNED_STATE)),
     _VARIANCE,
-    (*_VARIANCE, ("momentum_buffer", FT_SIGNED_STATE)),
+    (*_VARIANCE, ("momentum_buffer", FT_WHOLE_STATE)),     # a deviation of zero makes its numbers any size
     (("square_avg", FT_UNSIGNED_STATE), ("acc_delta", FT_UNSIGNED_STATE)),
     (("exp_avg", FT_SIGNED_STATE),),
     (("z", FT_WHOLE_STATE), ("exp_avg_sq", FT_UNSIGNED_STATE)),
@@ -196,6 +196,18 @@ cdef inline void _set_mean(double beta, ft_update_scalars* s) noexcept nogil:
         s.mean_weight = 1.0 - beta
 
 
+cdef inline void _set_state(
+    ft_update_scalars* s, int k, double decay, double of_state, double of_grad, double of_square, double constant,
+) noexcept nogil:
+    # how state k decays, and the bound of its numbers after a step
+    s.state_decay[k] = decay
+    s.top[k][0], s.top[k][1], s.top[k][2], s.top[k][3] = of_state, of_grad, of_square, constant
+
+
+cdef inline void _set_mean_square(ft_update_scalars* s, int k, double beta) noexcept nogil:
+    _set_state(s, k, beta, beta, 0.0, 1.0 - beta, 0.0)
+
+
 cdef int scalars_of(Family family, const Options* o, Progress* progress, ft_update_scalars* s) noexcept nogil:
     cdef double step, correction1 = 1.0, root2 = 1.0, mu, mu_next, rho, rho_inf, weight, share, lr
     progress.step += 1.0
@@ -207,38 +219,43 @@ cdef int scalars_of(Family family, const Options* o, Progress* progress, ft_upda
     if o.decoupled and o.weight_decay != 0.0:
         s.decay_factor = 1.0 - (o.lr / o.initial_lr if o.initial_lr != 0.0 else o.lr) * o.weight_decay
     s.step_size, s.grad_step = o.lr, 0.0
-    s.beta1, s.beta2, s.eps, s.momentum, s.step_decay = o.beta1, o.beta2, o.eps, o.momentum, 0.0
+    s.beta2, s.eps, s.momentum, s.step_decay = o.beta2, o.eps, o.momentum, 0.0
     s.flags = 0
     s.key = <unsigned long long> step * 0x9E3779B97F4A7C15ull
-    s.state_decay[0], s.state_decay[1], s.state_decay[2] = o.beta1, o.beta2, 1.0
     _set_mean(o.beta1, s)
+    _set_state(s, 0, o.beta1, o.beta1, 1.0 - o.beta1, 0.0, 0.0)
+    _set_mean_square(s, 1, o.beta2)
+    # the mean that the maximum is taken with may have been rounded up where the maximum was rounded down
+    _set_state(s, 2, 1.0, 1.25, 0.0, 1.0 - o.beta2, 0.0)
     if family == SGD:
         s.flags = FT_NESTEROV if o.nesterov else 0
         s.grad_step = 1.0 - o.dampening
-        s.state_decay[0] = o.momentum
+        _set_state(s, 0, o.momentum, o.momentum, max(1.0, fabs(s.grad_step)), 0.0, 0.0)
         return FT_SGD if o.momentum == 0.0 else FT_MOMENTUM
     if family == ADAGRAD:
         s.step_size = o.lr / (1.0 + (step - 1.0) * o.lr_decay)
-        s.state_decay[0] = 1.0
+        _set_state(s, 0, 1.0, 1.0, 0.0, 1.0, 0.0)
         return FT_ADAGRAD
     if family == RMSPROP:
         s.flags = 0
         _set_mean(o.beta2, s)
         s.flags |= FT_EPS_INSIDE if o.eps_inside else 0
-        s.state_decay[0] = o.beta2
+        _set_mean_square(s, 0, o.beta2)
         if o.centered:
-            s.state_decay[1], s.state_decay[2] = o.beta2, o.momentum
             return FT_RMSPROP_CENTERED if o.momentum == 0.0 else FT_RMSPROP_CENTERED_MOMENTUM
-        s.state_decay[1] = o.momentum
+        # grad / sqrt(mean square), whose mean square has a share of 1 - alpha of grad^2
+        _set_state(s, 1, o.momentum, o.momentum, 0.0, 0.0, 1.0 / sqrt(1.0 - o.beta2))
         return FT_RMSPROP if o.momentum == 0.0 else FT_RMSPROP_MOMENTUM
     if family == ADADELTA:
-        s.state_decay[0] = o.beta2
+        # and of delta^2, of which 1 - rho is added, 1 / (1 - rho) is the most that the quotient of the squares adds
+        _set_mean_square(s, 0, o.beta2)
+        _set_state(s, 1, o.beta2, 1.0 + o.beta2, 0.0, 0.0, o.eps)
         return FT_ADADELTA
     if family == LION:
         s.grad_step = 1.0 - o.beta1
         s.flags = 0
         _set_mean(o.beta2, s)
-        s.state_decay[0] = o.beta2
+        _set_state(s, 0, o.beta2, o.beta2, 1.0 - o.beta2, 0.0, 0.0)
         return FT_LION
     if family == AVERAGE:
         return FT_AVERAGE
@@ -273,6 +290,7 @@ cdef int scalars_of(Family family, const Options* o, Progress* progress, ft_upda
         return FT_RADAM
     if family == ADAMAX:
         s.step_size = o.lr / correction1
+        _set_state(s, 1, o.beta2, o.beta2, 1.0, 0.0, o.eps)
         return FT_ADAMAX
     # schedule-free: y moves towards z by the share of the newest point in the average x
     lr = o.lr
@@ -291,5 +309,4 @@ cdef int scalars_of(Family family, const Options* o, Progress* progress, ft_upda
     s.grad_step = lr * (1.0 - o.beta1 * (1.0 - share)) * root2
     s.step_size = lr * root2
     s.eps = o.eps * root2
-    s.state_decay[0], s.state_decay[1] = 1.0, o.beta2
     return FT_SCHEDULE_FREE

@@ -31,8 +31,9 @@ cdef extern from "simd/table.h" nogil:
 
     ctypedef struct ft_update_scalars:
         double grad_factor, clip, weight_decay, decay_factor
-        double step_size, grad_step, mean_weight, beta1, beta2, eps, momentum, step_decay
+        double step_size, grad_step, mean_weight, beta2, eps, momentum, step_decay
         double state_decay[3]
+        double top[3][4]
         uint64_t key
         int flags
 

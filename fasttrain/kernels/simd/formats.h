@@ -5,29 +5,66 @@
  * the last that is kept, so that the mean over many roundings is the number itself, and small changes of a large
  * number are not lost step after step.
  *
- * Codes of 8 bits stand for numbers in [0, 1.875) of a block's unit, with three bits behind the leading one:
+ * Codes of 8 bits stand for numbers of up to 1.875 of a block's unit, with three bits behind the leading one:
  *
  *     unsigned:  z = 2^-31 (1 + code / 8) up to one binade, doubling every 8 codes;  number = (z - 2^-31) unit
- *     signed:    7 bits from 2^-15 on, above them a bit that is 1 for positive numbers
+ *     signed:    the same of 7 bits from 2^-15 on; the highest bit is 1 for negative numbers
  *
- * so the code is nothing but bits 20 .. 27 of the float z, whose sign has taken the place of a bit that is always 1; next to zero the steps are equal.  All codes are
- * rounded stochastically, and an unsigned number never to zero, since it stands below a division; a zero becomes the
- * smallest of all, too.  The unit is
- * chosen so that the largest number of the block, FT_BLOCK long, lies in the upper binade or two.  It decays with the
- * state: a mean of squares that gets nothing new keeps its codes, and rounding only adds noise to what is new, a
- * thousandth of it in a step at beta2 = 0.999.
+ * so a code is nothing but bits 20 .. 27 of the float z, or bits 20 .. 26 and the sign; next to zero the steps are
+ * equal.  All codes are rounded stochastically, and an unsigned number never to zero, since it stands below a division.
+ * A block is FT_BLOCK numbers long.  Its unit decays with the state, and is otherwise changed by powers of two: a mean
+ * of squares that gets nothing new keeps its codes, and rounding only adds noise to what is new, a thousandth of it in
+ * a step at beta2 = 0.999.
  *
- * The random bits of a block are a linear congruential sequence, one number for each element whatever the number of
- * lanes, from a hash of the step's key and the block's number.
+ * The random bits: FT_BLOCK numbers from a place in a fixed table, all combined with one more number; both come from a
+ * hash of the step's key and the block's number.  All roundings of one element in a step take bits of the same number.
  *
  * Not by floating-point type: included once per level.
  */
 
 #define FT_CODE_TOP 1.87f /* the largest number in units; 1.875 would be the code after the last */
 
+typedef uint8_t u8v __attribute__((vector_size(FT_VECTOR_BYTES)));
+typedef uint16_t u16v __attribute__((vector_size(FT_VECTOR_BYTES)));
+typedef uint32_t u32u __attribute__((vector_size(FT_VECTOR_BYTES), aligned(1), may_alias));
+
 #define FT_BITS(x) ((u32v)(x))
 #define FT_SPLAT(x) ((uint32_t)(x) - (u32v){0})
 #define FT_MAGNITUDE FT_SPLAT(0x7fffffff)
+
+/* Bits of a where those of the mask are 1, of b elsewhere. */
+FT_INLINE u32v ft_pick(u32v mask, u32v a, u32v b) {
+#if FT_VECTOR_BYTES == 64
+    return (u32v)_mm512_ternarylogic_epi32((__m512i)mask, (__m512i)a, (__m512i)b, 0xca);
+#else
+    return (mask & a) | (~mask & b);
+#endif
+}
+/* The larger of each two bytes, and of each two halves of lanes. */
+FT_INLINE u32v ft_max_u8(u32v a, u32v b) {
+#if FT_VECTOR_BYTES == 64
+    return (u32v)_mm512_max_epu8((__m512i)a, (__m512i)b);
+#elif FT_VECTOR_BYTES == 32
+    return (u32v)_mm256_max_epu8((__m256i)a, (__m256i)b);
+#elif defined(__x86_64__)
+    return (u32v)_mm_max_epu8((__m128i)a, (__m128i)b);
+#else
+    const u8v larger = (u8v)((u8v)a > (u8v)b);
+    return (u32v)((larger & (u8v)a) | (~larger & (u8v)b));
+#endif
+}
+FT_INLINE u32v ft_max_u16(u32v a, u32v b) {
+#if FT_VECTOR_BYTES == 64
+    return (u32v)_mm512_max_epu16((__m512i)a, (__m512i)b);
+#elif FT_VECTOR_BYTES == 32
+    return (u32v)_mm256_max_epu16((__m256i)a, (__m256i)b);
+#elif defined(__x86_64__)
+    return (u32v)_mm_max_epu16((__m128i)a, (__m128i)b);
+#else
+    const u16v larger = (u16v)((u16v)a > (u16v)b);
+    return (u32v)((larger & (u16v)a) | (~larger & (u16v)b));
+#endif
+}
 
 /* ---- 16 bits ------------------------------------------------------------------------------------------- */
 
@@ -77,6 +114,31 @@ FT_INLINE void ft_store_some_u16(uint16_t *x, ptrdiff_t count, u32v v) {
         ft_store_u16(part, v);
         memcpy(x, part, (size_t)count * sizeof *x);
     }
+}
+
+/* Vector 0 or 1 of a pair that lies from x on, each number in the upper half of its lane, and back. */
+FT_INLINE u32v ft_load_of_pair(const uint16_t *x, int which) {
+#if FT_VECTOR_BYTES == 64
+    const __m512i place = _mm512_add_epi32(
+        _mm512_set_epi32(0xf0000, 0xe0000, 0xd0000, 0xc0000, 0xb0000, 0xa0000, 0x90000, 0x80000, 0x70000, 0x60000,
+                         0x50000, 0x40000, 0x30000, 0x20000, 0x10000, 0x00000),
+        _mm512_set1_epi32(which ? 0x100000 : 0));
+    return (u32v)_mm512_maskz_permutexvar_epi16(0xaaaaaaaa, place, _mm512_loadu_si512(x));
+#else
+    return ft_load_u16(x + which * FT_LANES_f32) << 16;
+#endif
+}
+FT_INLINE void ft_store_pair(uint16_t *x, u32v first, u32v second) {
+#if FT_VECTOR_BYTES == 64
+    const __m512i both = (__m512i)ft_pick(FT_SPLAT(0xffff0000), second, first >> 16);
+    const __m512i place = _mm512_set_epi32(
+        0x001f001d, 0x001b0019, 0x00170015, 0x00130011, 0x000f000d, 0x000b0009, 0x00070005, 0x00030001, 0x001e001c,
+        0x001a0018, 0x00160014, 0x00120010, 0x000e000c, 0x000a0008, 0x00060004, 0x00020000);
+    _mm512_storeu_si512(x, _mm512_permutexvar_epi16(place, both));
+#else
+    ft_store_u16(x, first >> 16);
+    ft_store_u16(x + FT_LANES_f32, second >> 16);
+#endif
 }
 
 FT_INLINE f32v ft_from_bfloat16(u32v x) { return (f32v)(x << 16); }
@@ -131,6 +193,32 @@ static double ft_sum_squares_16(int format, ptrdiff_t n, const uint16_t *x) {
 
 /* ---- 8 bits -------------------------------------------------------------------------------------------- */
 
+#if defined(__x86_64__)
+/* The lower halves of a and b, which are below 2^16, and the lower bytes of a and b, which are below 2^8: pieces of 128
+   bits in turn, but after both in their order. */
+FT_INLINE u16v ft_pack_u32(u32v a, u32v b) {
+#if FT_VECTOR_BYTES == 64
+    return (u16v)_mm512_packus_epi32((__m512i)a, (__m512i)b);
+#elif FT_VECTOR_BYTES == 32
+    return (u16v)_mm256_packus_epi32((__m256i)a, (__m256i)b);
+#else
+    return (u16v)_mm_packus_epi32((__m128i)a, (__m128i)b);
+#endif
+}
+FT_INLINE u32v ft_pack_u16(u16v a, u16v b) {
+#if FT_VECTOR_BYTES == 64
+    const __m512i packed = _mm512_packus_epi16((__m512i)a, (__m512i)b);
+    const __m512i place = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    return (u32v)_mm512_permutexvar_epi32(place, packed);
+#elif FT_VECTOR_BYTES == 32
+    const __m256i packed = _mm256_packus_epi16((__m256i)a, (__m256i)b);
+    return (u32v)_mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+#else
+    return (u32v)_mm_packus_epi16((__m128i)a, (__m128i)b);
+#endif
+}
+#endif
+
 /* Into the highest byte of each lane. */
 FT_INLINE u32v ft_load_high_u8(const uint8_t *x) {
 #if FT_VECTOR_BYTES == 64
@@ -155,49 +243,53 @@ FT_INLINE u32v ft_load_high_u8(const uint8_t *x) {
     return v;
 #endif
 }
-/* The lowest bytes. */
-FT_INLINE void ft_store_u8(uint8_t *x, u32v v) {
-#if FT_VECTOR_BYTES == 64
-    _mm_storeu_si128((__m128i *)x, _mm512_cvtepi32_epi8((__m512i)v));
-#elif FT_VECTOR_BYTES == 32
-    const __m256i lowest = _mm256_broadcastsi128_si256(
-        _mm_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1));
-    const __m256i packed = _mm256_shuffle_epi8((__m256i)v, lowest);
-    const __m128i eight = _mm_unpacklo_epi32(_mm256_castsi256_si128(packed), _mm256_extracti128_si256(packed, 1));
-    _mm_storel_epi64((__m128i *)x, eight);
-#elif defined(__x86_64__)
-    const __m128i lowest = _mm_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
-    const int32_t four = _mm_cvtsi128_si32(_mm_shuffle_epi8((__m128i)v, lowest));
-    memcpy(x, &four, sizeof four);
+/* Four vectors of codes: unsigned ones in the lowest byte of each lane; those with a sign in the lowest 7 bits, and the
+   sign in bit 11. */
+FT_INLINE void ft_store_codes(uint8_t *x, const u32v *codes, int has_sign) {
+#if defined(__x86_64__)
+    u16v low = ft_pack_u32(codes[0], codes[1]), high = ft_pack_u32(codes[2], codes[3]);
+    if (has_sign) {
+        low = (u16v)ft_pick(FT_SPLAT(0x007f007f), (u32v)low, (u32v)(low >> 4));
+        high = (u16v)ft_pick(FT_SPLAT(0x007f007f), (u32v)high, (u32v)(high >> 4));
+    }
+    const u32v packed = ft_pack_u16(low, high);
+    *(u32u *)x = has_sign ? packed : ft_max_u8(packed, FT_SPLAT(0x01010101));
 #else
-    for (int lane = 0; lane < FT_LANES_f32; lane++)
-        x[lane] = (uint8_t)v[lane];
+    for (int j = 0; j < 4; j++)
+        for (int lane = 0; lane < FT_LANES_f32; lane++) {
+            const uint32_t code = codes[j][lane];
+            x[j * FT_LANES_f32 + lane] =
+                (uint8_t)(has_sign ? (code & 0x7f) | (code >> 4 & 0x80) : code > 1 ? code : 1);
+        }
 #endif
 }
 
 #define FT_UNSIGNED_BASE (96u << 23) /* bits of 2^-31 and of 2^-15: zeros where the codes are */
 #define FT_SIGNED_BASE (112u << 23)
 
-/* high: the code in the highest byte */
+/* The float z of a code in the highest byte, with the sign of signed ones. */
+FT_INLINE f32v ft_z_of_unsigned(u32v high) { return (f32v)(high >> 4 | FT_SPLAT(FT_UNSIGNED_BASE)); }
+FT_INLINE f32v ft_z_of_signed(u32v high) {
+    return (f32v)ft_pick(FT_SPLAT(0x87f00000), (u32v)((i32v)high >> 4), FT_SPLAT(FT_SIGNED_BASE));
+}
+FT_INLINE f32v ft_with_sign(f32v magnitude, f32v of) {
+    return (f32v)ft_pick(FT_MAGNITUDE, FT_BITS(magnitude), FT_BITS(of));
+}
 FT_INLINE f32v ft_from_unsigned_code(u32v high, f32v unit) {
-    f32v z = (f32v)(high >> 4 | FT_SPLAT(FT_UNSIGNED_BASE));
-    return ft_fma_f32(z, unit, -unit * ft_broadcast_f32(0x1p-31f));
+    return ft_fma_f32(ft_z_of_unsigned(high), unit, -unit * ft_broadcast_f32(0x1p-31f));
 }
 FT_INLINE f32v ft_from_signed_code(u32v high, f32v unit) {
-    f32v z = (f32v)((high >> 4 & FT_SPLAT(0x7f << 20)) | FT_SPLAT(FT_SIGNED_BASE));
-    f32v magnitude = ft_fma_f32(z, unit, -unit * ft_broadcast_f32(0x1p-15f));
-    return (f32v)((FT_BITS(magnitude) & FT_MAGNITUDE) | (~high & ~FT_MAGNITUDE));
+    const f32v z = ft_z_of_signed(high);
+    return ft_fma_f32(z, unit, -ft_with_sign(unit * ft_broadcast_f32(0x1p-15f), z));
 }
 
-/* The code in the lowest byte.  random: 20 bits; x >= 0 for the unsigned one. */
+/* For ft_store_codes.  random: 20 bits above which FT_WITHOUT_BASE is added; x >= 0 for the unsigned one. */
+#define FT_WITHOUT_BASE (0u - FT_UNSIGNED_BASE)
 FT_INLINE u32v ft_to_unsigned_code(f32v x, f32v inverse, u32v random) {
-    u32v code = (FT_BITS(ft_fma_f32(x, inverse, ft_broadcast_f32(0x1p-31f))) + random) >> 20;
-    return ft_max_u32(code, FT_SPLAT((FT_UNSIGNED_BASE >> 20) + 1));
+    return (FT_BITS(ft_fma_f32(x, inverse, ft_broadcast_f32(0x1p-31f))) + random) >> 20;
 }
 FT_INLINE u32v ft_to_signed_code(f32v x, f32v inverse, u32v random) {
-    f32v magnitude = (f32v)(FT_BITS(x) & FT_MAGNITUDE);
-    u32v bits = FT_BITS(ft_fma_f32(magnitude, inverse, ft_broadcast_f32(0x1p-15f))) + random;
-    return (bits ^ (FT_BITS(x) >> 4 & FT_SPLAT(1 << 27))) >> 20; /* bit 27 is 1 in all of them */
+    return (FT_BITS(ft_fma_f32(x, inverse, ft_with_sign(ft_broadcast_f32(0x1p-15f), x))) + random) >> 20;
 }
 
 /* The largest lane. */
@@ -215,64 +307,105 @@ FT_INLINE uint32_t ft_top_lane(u32v v) {
     return v[0] > v[1] ? v[0] : v[1];
 }
 
-/* The unit for a block whose largest magnitude has these bits: that of the last step, decayed, or a power of two
-   times it.  What is not finite makes the whole block NaN. */
-FT_INLINE float ft_unit(float decayed, uint32_t top_bits) {
-    float top, factor;
-    memcpy(&top, &top_bits, sizeof top);
-    const float ratio = top / (FT_CODE_TOP * decayed);
-    if (__builtin_expect(ratio > 0x1p-100f && ratio < 0x1p100f, 1)) {
-        uint32_t bits;
-        memcpy(&bits, &ratio, sizeof bits);
-        bits = (bits & 0x7f800000u) + (1u << 23); /* the power of two above the ratio */
-        memcpy(&factor, &bits, sizeof factor);
-        const float unit = decayed * factor;
-        return unit < FT_SMALLEST_f32 ? FT_SMALLEST_f32 : unit;
+/* The largest byte of a vector. */
+FT_INLINE uint32_t ft_top_byte(u32v v) {
+#if defined(__x86_64__)
+#if FT_VECTOR_BYTES == 64
+    const __m256i half = _mm256_max_epu8(_mm512_castsi512_si256((__m512i)v), _mm512_extracti64x4_epi64((__m512i)v, 1));
+#elif FT_VECTOR_BYTES == 32
+    const __m256i half = (__m256i)v;
+#endif
+#if FT_VECTOR_BYTES >= 32
+    const __m128i quarter = _mm_max_epu8(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+#else
+    const __m128i quarter = (__m128i)v;
+#endif
+    const __m128i words = _mm_max_epu8(quarter, _mm_srli_epi16(quarter, 8));
+    /* the instruction finds the smallest of eight numbers */
+    const __m128i below = _mm_minpos_epu16(_mm_andnot_si128(words, _mm_set1_epi16(0xff)));
+    return 0xff - ((uint32_t)_mm_cvtsi128_si32(below) & 0xff);
+#else
+    v = ft_max_u8(v, v >> 16);
+    return ft_top_lane(ft_max_u8(v, v >> 8) & 0xff);
+#endif
+}
+/* The largest of codes of a block, without their signs. */
+FT_INLINE uint32_t ft_top_code(const uint8_t *codes, int has_sign) {
+    const u32v kept = FT_SPLAT(has_sign ? 0x7f7f7f7f : 0xffffffff);
+    u32v top = *(const u32u *)codes & kept;
+    FT_UNROLL
+    for (ptrdiff_t i = FT_VECTOR_BYTES; i < FT_BLOCK; i += FT_VECTOR_BYTES)
+        top = ft_max_u8(top, *(const u32u *)(codes + i) & kept);
+    return ft_top_byte(top);
+}
+
+FT_INLINE uint32_t ft_bits_of(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+FT_INLINE float ft_float_of(uint32_t bits) {
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* The unit for a block whose numbers are at most `top`, and 1 / unit: that of the last step, decayed, or a power of two
+   times it.  What is not finite makes the whole block NaN.  Bits of positive floats are ordered and grow by 2^23 a
+   binade, so neither waits for the other. */
+FT_INLINE float ft_unit(float decayed, float top, float *inverse) {
+    const float old_inverse = 1.0f / decayed, full = FT_CODE_TOP * decayed;
+    /* the least power of two above top / full */
+    const int32_t binades = ((int32_t)(ft_bits_of(top) - ft_bits_of(full)) >> 23) + 1;
+    const uint32_t old = ft_bits_of(decayed) >> 23, exponent = old + (uint32_t)binades;
+    if (__builtin_expect(top > 0.0f && top <= __FLT_MAX__ && old - 2 < 250 && exponent - 2 < 250, 1)) {
+        *inverse = ft_float_of(ft_bits_of(old_inverse) - ((uint32_t)binades << 23));
+        return ft_float_of(ft_bits_of(decayed) + ((uint32_t)binades << 23));
     }
-    if (top_bits >= 0x7f800000u)
-        return __builtin_nanf("");
-    if (!(top > 0.0f))
-        return decayed;
-    /* the old unit is 0, or far away */
-    const float unit = top / (0.75f * FT_CODE_TOP);
-    return unit < FT_SMALLEST_f32 ? FT_SMALLEST_f32 : unit;
+    float unit = decayed;
+    if (!(top <= __FLT_MAX__))
+        unit = __builtin_nanf("");
+    else if (top > 0.0f) /* the old unit is 0, or what fits is next to the ends of the range */
+        unit = top / (0.75f * FT_CODE_TOP) < FT_SMALLEST_f32 ? FT_SMALLEST_f32 : top / (0.75f * FT_CODE_TOP);
+    *inverse = unit > 0.0f ? 1.0f / unit : 0.0f;
+    return unit;
 }
 
 /* ---- random bits --------------------------------------------------------------------------------------- */
 
-#define FT_LCG_FACTOR 747796405u
-#define FT_LCG_TERM 2891336453u
-
+/* Upper 20 bits of a linear congruential sequence. */
 typedef struct {
-    u32v lane_factor, lane_term; /* from a block's first number to that of each lane */
-    u32v factor, term;           /* from a number to the next one of its lane */
+    uint32_t number[2 * FT_BLOCK];
 } ft_dice;
+/* The numbers of a block's elements: number[i] ^ mask. */
+typedef struct {
+    const uint32_t *number;
+    uint32_t mask;
+} ft_thrown;
 
 FT_INLINE void ft_dice_open(ft_dice *dice) {
-    uint32_t factors[FT_LANES_f32], terms[FT_LANES_f32], factor = 1, term = 0;
+    const uint32_t factor = 747796405u, term = 2891336453u;
+    uint32_t first[FT_LANES_f32], x = term, lanes_factor = 1, lanes_term = 0;
     for (int lane = 0; lane < FT_LANES_f32; lane++) {
-        factors[lane] = factor;
-        terms[lane] = term;
-        factor *= FT_LCG_FACTOR;
-        term = term * FT_LCG_FACTOR + FT_LCG_TERM;
+        first[lane] = x;
+        x = x * factor + term;
+        lanes_term = lanes_term * factor + term;
+        lanes_factor *= factor;
     }
-    memcpy(&dice->lane_factor, factors, sizeof factors);
-    memcpy(&dice->lane_term, terms, sizeof terms);
-    dice->factor = FT_SPLAT(factor);
-    dice->term = FT_SPLAT(term);
+    u32v numbers;
+    memcpy(&numbers, first, sizeof first);
+    for (int i = 0; i < 2 * FT_BLOCK; i += FT_LANES_f32) {
+        *(u32u *)&dice->number[i] = numbers >> 12;
+        numbers = numbers * FT_SPLAT(lanes_factor) + FT_SPLAT(lanes_term);
+    }
 }
-/* Numbers of a block's first elements.  The mixer of Steele, Lea and Flood, "Fast splittable pseudorandom number
-   generators", OOPSLA 2014. */
-FT_INLINE u32v ft_dice_first(const ft_dice *dice, uint64_t key, uint64_t block) {
+/* The mixer of Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014. */
+FT_INLINE ft_thrown ft_throw(const ft_dice *dice, uint64_t key, uint64_t block) {
     uint64_t x = key + block * UINT64_C(0x9e3779b97f4a7c15);
     x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
     x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
-    return FT_SPLAT(x >> 32) * dice->lane_factor + dice->lane_term;
+    return (ft_thrown){dice->number + (x >> 32 & (FT_BLOCK - 1)), (uint32_t)(x >> 44)};
 }
-FT_INLINE u32v ft_dice_next(const ft_dice *dice, u32v random) { return random * dice->factor + dice->term; }
-/* Up to 20 bits of a number for each state, no two of which begin at the same bit: the last bits of such a sequence
-   repeat soon, though within 2^20 numbers later than a block ends.  A parameter's are those of the first state. */
-FT_INLINE u32v ft_dice_20(u32v number, int state) {
-    return state == 0 ? number >> 12 : state == 1 ? number & 0xfffff : number >> 6 & 0xfffff;
+FT_INLINE u32v ft_thrown_at(ft_thrown thrown, ptrdiff_t i) {
+    return *(const u32u *)(thrown.number + i) ^ FT_SPLAT(thrown.mask);
 }
-FT_INLINE u32v ft_dice_16(u32v number, int state) { return ft_dice_20(number, state) >> 4; }

@@ -13,7 +13,7 @@
 
 /* ft_update_scalars, rounded */
 typedef struct {
-    VEC grad_factor, weight_decay, decay_factor, step_size, grad_step, mean_weight, beta1, beta2, one_minus_beta2, eps,
+    VEC grad_factor, weight_decay, decay_factor, step_size, grad_step, mean_weight, beta2, one_minus_beta2, eps,
         momentum, step_decay;
 } SUFFIX(ft_update_vectors);
 
@@ -25,8 +25,8 @@ FT_INLINE SUFFIX(ft_update_vectors) SUFFIX(ft_update_round)(const ft_update_scal
     return (SUFFIX(ft_update_vectors)){
         BROADCAST((REAL)s->grad_factor), BROADCAST((REAL)s->weight_decay), BROADCAST((REAL)s->decay_factor),
         BROADCAST((REAL)s->step_size),   BROADCAST((REAL)s->grad_step),    BROADCAST((REAL)s->mean_weight),
-        BROADCAST((REAL)s->beta1),       BROADCAST((REAL)s->beta2),        BROADCAST((REAL)(1.0 - s->beta2)),
-        BROADCAST(eps),                  BROADCAST((REAL)s->momentum),     BROADCAST((REAL)s->step_decay),
+        BROADCAST((REAL)s->beta2),       BROADCAST((REAL)(1.0 - s->beta2)), BROADCAST(eps),
+        BROADCAST((REAL)s->momentum),    BROADCAST((REAL)s->step_decay),
     };
 }
 

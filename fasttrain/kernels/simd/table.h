@@ -77,9 +77,12 @@ typedef struct {
     double clip;         /* then held within +-clip; infinity: not.  Only in general updates. */
     double weight_decay; /* L2: weight_decay * param is added to the gradient; 0 for none */
     double decay_factor; /* decoupled: param *= decay_factor first; 1 for none */
-    double step_size, grad_step, mean_weight, beta1, beta2, eps, momentum, step_decay;
+    double step_size, grad_step, mean_weight, beta2, eps, momentum, step_decay;
     double state_decay[3]; /* what the rule multiplies each state by in a step: for units of 8-bit state */
-    uint64_t key;          /* of the random bits of stochastic rounding: of the step */
+    /* After a step no number of a state is larger than top[0] times the largest before it + top[1] times the largest
+       gradient + top[2] times its square + top[3]: for units, too. */
+    double top[3][4];
+    uint64_t key; /* of the random bits of stochastic rounding: of the step */
     int flags;
 } ft_update_scalars;
 
