@@ -11,8 +11,9 @@ Rounding is stochastic: random bits are added below the last that is kept.  Thos
 place in a table, combined with one more number, both from a hash of the step, the parameter's place and the block; all
 roundings of one element in a step take bits of the same number.
 
-The twins of a kernel's step are decode, the float32 step of :mod:`fasttrain.reference.optim`, and encode; that of Adam
-is :func:`adam_step`.  CPU levels with a fused multiply-add round once where the others round twice; ``fused`` says which.
+The twins of a kernel's step are decode, the float32 step of :mod:`fasttrain.reference.optim`, and encode; that of
+Adam is :func:`adam_step`.  CPU levels with a fused multiply-add round once where the others round twice; ``fused`` says
+which.
 """
 import math
 
@@ -101,7 +102,8 @@ def bound(factors, codes, unit, largest, unsigned):
     z, small, largest, unit = (np.asarray(x, np.float32).view(Flushed) for x in (
         (base + top).view(np.float32), base.view(np.float32), largest, unit))
     of_state, of_grad, of_square, constant = map(float, factors)
-    return np.float32((z - small) * (of_state * unit) + (of_grad * largest + (of_square * largest) * largest + constant))
+    from_grad = of_grad * largest + (of_square * largest) * largest + constant
+    return np.float32((z - small) * (of_state * unit) + from_grad)
 
 
 def next_unit(decayed, top):
@@ -163,7 +165,7 @@ def adam_step(param, grad, mean, square, *, beta1, beta2, step_size, eps, fused)
 
     param: after the decay; grad: as the rule gets it.  mean and square are (state, scale, offset): a state of bfloat16
     is itself, to be scaled by beta; codes are floats z, to be scaled by beta unit, of which an offset is subtracted.
-    The parameter is exact here, where kernels may be off by 2^-11 of a step.
+    The parameter is exact here, where kernels may be off by 2^-10 of a step.
     """
     root = math.sqrt(1.0 - beta2)
     grad = np.float32(root) * grad.view(Flushed)

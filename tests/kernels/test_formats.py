@@ -109,10 +109,11 @@ class Twin:
         first, second = self.case.first
         o = self.case.options
         wide = {first: widened(self.param), second: self.padded(grad)}
+        decoupled = self.case.function in ("lion_update", "schedule_free_update")
         with np.errstate(all="ignore"):
             theta, taken = (np.asarray(array) for array in reference.optim.start(
                 *wide.values(), weight_decay=o.get("weight_decay", 0.0), maximize=o.get("maximize", False), lr=0.01,
-                decoupled=o.get("decoupled_weight_decay", self.case.function in ("lion_update", "schedule_free_update")),
+                decoupled=o.get("decoupled_weight_decay", decoupled),
             ))
         largest = np.max(np.abs(taken), axis=1)
         if self.is_adam:

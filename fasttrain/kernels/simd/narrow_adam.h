@@ -1,9 +1,9 @@
 /*
  * Adam's step on state of 16 or 8 bits.
  *
- * Its numbers are known to 2^-8 or 2^-4, so that more than speed would be wasted on the last bits of a step: means move
- * by fused multiply-adds, and the root and the quotient, which no state depends on, are approximate on x86, to 2^-13
- * with AVX-512 and to 2^-11 without.  Where a mean of squares is infinite, the parameter becomes NaN.
+ * Its numbers are known to 2^-8 or 2^-4, so time spent on the last bits of a step would be wasted: means move by fused
+ * multiply-adds, and the root and the quotient, which no state depends on, are approximate on x86, to 2^-13 of the step
+ * with AVX-512 and to 2^-10 without.  Where a mean of squares is infinite, the parameter becomes NaN.
  */
 typedef struct {
     f32v root, mean_weight, mean_decay; /* sqrt(1 - beta2), (1 - beta1) / root, beta1 */

@@ -4,7 +4,7 @@
  * A rule is a function of a vector of parameters, their gradients and up to FT_MAX_STATES vectors of state.  update.h
  * walks it over memory, in two ways.  Every operation is written out and rounded alone (no fused multiply-add, no
  * reciprocal), and every scalar is computed in double and rounded once, so that the same bits come out at every level
- * and a plain NumPy twin can follow them.
+ * and a plain NumPy twin can follow them.  Adam has another step on state of fewer bits: narrow_adam.h.
  *
  * Before its rule, a gradient is multiplied by grad_factor (scaling, clipping by norm, the sign of maximize) and gets
  * the L2 penalty's gradient, and the parameter is multiplied by decay_factor (decoupled decay; 1 changes no bit).
