@@ -201,7 +201,7 @@ cdef inline void _set_state(
 ) noexcept nogil:
     # how state k decays, and the bound of its numbers after a step
     s.state_decay[k] = decay
-    s.top[k][0], s.top[k][1], s.top[k][2], s.top[k][3] = of_state, of_grad, of_square, constant
+    s.top[k][0], s.top[k][1], s.top[k][2], s.top[k][3], s.top[k][4] = of_state, of_grad, of_square, constant, INFINITY
 
 
 cdef inline void _set_mean_square(ft_update_scalars* s, int k, double beta) noexcept nogil:
@@ -225,12 +225,11 @@ cdef int scalars_of(Family family, const Options* o, Progress* progress, ft_upda
     _set_mean(o.beta1, s)
     _set_state(s, 0, o.beta1, o.beta1, 1.0 - o.beta1, 0.0, 0.0)
     _set_mean_square(s, 1, o.beta2)
-    # the mean that the maximum is taken with may have been rounded up where the maximum was rounded down
-    _set_state(s, 2, 1.0, 1.25, 0.0, 1.0 - o.beta2, 0.0)
+    _set_state(s, 2, 1.0, 1.0, 0.0, 0.0, 0.0)
     if family == SGD:
         s.flags = FT_NESTEROV if o.nesterov else 0
         s.grad_step = 1.0 - o.dampening
-        _set_state(s, 0, o.momentum, o.momentum, max(1.0, fabs(s.grad_step)), 0.0, 0.0)
+        _set_state(s, 0, o.momentum, o.momentum, fabs(s.grad_step), 0.0, 0.0)
         return FT_SGD if o.momentum == 0.0 else FT_MOMENTUM
     if family == ADAGRAD:
         s.step_size = o.lr / (1.0 + (step - 1.0) * o.lr_decay)
@@ -243,11 +242,12 @@ cdef int scalars_of(Family family, const Options* o, Progress* progress, ft_upda
         _set_mean_square(s, 0, o.beta2)
         if o.centered:
             return FT_RMSPROP_CENTERED if o.momentum == 0.0 else FT_RMSPROP_CENTERED_MOMENTUM
-        # grad / sqrt(mean square), whose mean square has a share of 1 - alpha of grad^2
-        _set_state(s, 1, o.momentum, o.momentum, 0.0, 0.0, 1.0 / sqrt(1.0 - o.beta2))
+        # of grad / root: the root is not below eps, nor below sqrt(1 - alpha) |grad|
+        _set_state(s, 1, o.momentum, o.momentum, 1.0 / max(sqrt(o.eps) if o.eps_inside else o.eps, 1e-37), 0.0, 0.0)
+        s.top[1][4] = 1.0 / sqrt(1.0 - o.beta2)
         return FT_RMSPROP if o.momentum == 0.0 else FT_RMSPROP_MOMENTUM
     if family == ADADELTA:
-        # and of delta^2, of which 1 - rho is added, 1 / (1 - rho) is the most that the quotient of the squares adds
+        # (1 - rho) delta^2 is not above acc_delta + eps, since square_avg is not below (1 - rho) grad^2
         _set_mean_square(s, 0, o.beta2)
         _set_state(s, 1, o.beta2, 1.0 + o.beta2, 0.0, 0.0, o.eps)
         return FT_ADADELTA

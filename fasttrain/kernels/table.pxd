@@ -33,7 +33,7 @@ cdef extern from "simd/table.h" nogil:
         double grad_factor, clip, weight_decay, decay_factor
         double step_size, grad_step, mean_weight, beta2, eps, momentum, step_decay
         double state_decay[3]
-        double top[3][4]
+        double top[3][5]
         uint64_t key
         int flags
 

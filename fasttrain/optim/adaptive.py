@@ -115,8 +115,8 @@ class RMSprop(Optimizer):
         The L2 penalty's factor: its gradient, weight_decay * param, is added to g first.
     momentum : float
     centered : bool
-        Divide by the root of the variance.  Both of its means keep the precision of the arithmetic, whatever the
-        state_dtype: their difference is small.
+        Divide by the root of the variance.  All state keeps the precision of the arithmetic then, whatever the
+        state_dtype: the difference of the two means is small, and what is divided by it of any size.
     eps_mode : {"outside", "inside"}
         Whether eps is added to the root, as in torch, or below it, as in Keras and TensorFlow, which matters where eps
         is large.

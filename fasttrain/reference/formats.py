@@ -94,15 +94,17 @@ def to_nearest_bfloat16(x):
 def bound(factors, codes, unit, largest, unsigned):
     """What no number of a block is larger than after a step.
 
-    factors: of the largest number before it, of the largest magnitude of the gradients, of its square, and a constant.
-    codes: of the block; unit: of the block; largest: that magnitude, a float32.
+    factors: of the largest number before it, of the largest magnitude of the gradients, of its square, a constant, and
+    the most that the second is taken for.  codes: of the block; unit: of the block; largest: that magnitude, a float32.
     """
     base = np.uint32(UNSIGNED_BASE if unsigned else SIGNED_BASE)
     top = np.max(codes & np.uint8(0xFF if unsigned else 0x7F)).astype(np.uint32) << np.uint32(20)
     z, small, largest, unit = (np.asarray(x, np.float32).view(Flushed) for x in (
         (base + top).view(np.float32), base.view(np.float32), largest, unit))
-    of_state, of_grad, of_square, constant = map(float, factors)
-    from_grad = of_grad * largest + (of_square * largest) * largest + constant
+    of_state, of_grad, of_square, constant, most = map(float, factors)
+    first = of_grad * largest
+    first = np.where(first > np.float32(most), np.float32(most), first).view(Flushed)
+    from_grad = first + (of_square * largest) * largest + constant
     return np.float32((z - small) * (of_state * unit) + from_grad)
 
 
@@ -113,12 +115,11 @@ def next_unit(decayed, top):
         binades = ((int(np.float32(top).view(np.int32)) - int(full.view(np.int32))) >> 23) + 1
         if top > 0 and np.isfinite(top) and 2 <= old < 252 and 2 <= old + binades < 252:
             return np.float32(float(decayed) * 2.0**binades)
-        if not np.isfinite(top):
+        # the old unit is 0, or what fits is next to the ends of the range, where 1 / unit must be a normal number, too
+        unit = flush(top / (np.float32(0.75) * CODE_TOP)) if top > 0 else decayed
+        if not np.isfinite(top) or not unit <= 2.0**125:
             return np.float32(np.nan)
-        if top == 0.0:
-            return decayed
-        # the old unit is 0, or what fits is next to the ends of the range
-        return np.maximum(flush(top / (np.float32(0.75) * CODE_TOP)), SMALLEST)
+        return np.maximum(unit, SMALLEST) if top > 0 else unit
 
 
 def z_of(codes, unsigned):

@@ -1,4 +1,5 @@
 """State and parameters in 16 and 8 bits: the twins of the formats, and steps on them bit for bit."""
+import itertools
 import math
 
 import numpy as np
@@ -34,20 +35,22 @@ def state_decay(case, name):
     }[name]
 
 
-def bound_factors(case, name):
-    """Of a bound of a state's numbers after a step: of the largest before it, of the largest gradient, of its square,
-    and a constant."""
+def bound_factors(case, name, is_first):
+    """Of a bound of a state's numbers after a step: of the largest before it, of the largest gradient, of its square, a
+    constant, and the most that the second is."""
     o, decay = case.options, state_decay(case, name)
     if case.function == "rmsprop_update" and name == "momentum_buffer":
-        return o["momentum"], 0.0, 0.0, 1.0 / math.sqrt(1.0 - o.get("alpha", 0.99))
-    return {
-        "momentum_buffer": (decay, max(1.0, abs(1.0 - o.get("dampening", 0.0))), 0.0, 0.0),
+        eps = o.get("eps", 1e-8)
+        eps = math.sqrt(eps) if o.get("eps_mode") == "inside" else eps
+        return o["momentum"], 1.0 / eps, 0.0, 0.0, 1.0 / math.sqrt(1.0 - o.get("alpha", 0.99))
+    return (*{
+        "momentum_buffer": (decay, 1.0 if is_first else abs(1.0 - o.get("dampening", 0.0)), 0.0, 0.0),
         "exp_avg": (decay, 1.0 - decay, 0.0, 0.0),
         "exp_inf": (decay, 1.0, 0.0, o.get("eps", 1e-8)),
-        "max_exp_avg_sq": (1.25, 0.0, 1.0 - o.get("betas", (0.9, 0.999))[1], 0.0),
+        "max_exp_avg_sq": (1.0, 0.0, 0.0, 0.0),
         "sum": (1.0, 0.0, 1.0, 0.0),
         "acc_delta": (1.0 + decay, 0.0, 0.0, o.get("eps", 1e-6)),
-    }.get(name, (decay, 0.0, 1.0 - decay, 0.0))
+    }.get(name, (decay, 0.0, 1.0 - decay, 0.0)), math.inf)
 
 
 class Twin:
@@ -126,15 +129,19 @@ class Twin:
         random = formats.random_numbers(self.n_steps, self.place, self.n_blocks)
         self.param = formats.to_bfloat16(wide[first], random) if self.narrow else wide[first]
         self.round()
+        tops = []
         for name, stored in self.states.items():
             if stored.dtype == np.float32:
                 self.states[name] = wide[name]
             elif stored.dtype == np.uint16:
                 self.states[name] = formats.to_bfloat16(wide[name], random)
             else:
-                is_unsigned, factors = name in UNSIGNED, bound_factors(self.case, name)
-                tops = [formats.bound(factors, *block, is_unsigned)
-                        for block in zip(stored, self.units[name], largest, strict=True)]
+                is_unsigned, factors = name in UNSIGNED, bound_factors(self.case, name, self.n_steps == 1)
+                with np.errstate(all="ignore"):
+                    own = [formats.bound(factors, *block, is_unsigned)
+                           for block in zip(stored, self.units[name], largest, strict=True)]
+                # a maximum is not above what it is taken of, either
+                tops = np.maximum(tops, own) if name == "max_exp_avg_sq" else own
                 decayed = reference.optim.flush(self.units[name] * np.float32(state_decay(self.case, name)))
                 self.units[name] = np.array([formats.next_unit(*pair) for pair in zip(decayed, tops, strict=True)])
                 self.states[name] = formats.encode(wide[name], self.units[name], random, is_unsigned, FUSED)
@@ -200,19 +207,25 @@ def test_steps_agree_with_the_twin(case, storage):
             assert_like_twin(optimizer, param, twin)
 
 
+@pytest.mark.parametrize("grads", ["float32", "bfloat16"])
 @pytest.mark.parametrize("master_weights", [True, False])
 @pytest.mark.parametrize("storage", ["float32", *NARROW])
 @pytest.mark.parametrize("function", RULES)
-def test_steps_of_bfloat16_parameters_agree_with_the_twin(function, storage, master_weights):
-    case = max((case for case in CASES if case.function == function), key=lambda case: len(case.states))
-    for size in (1, 300):
+def test_steps_of_bfloat16_parameters_agree_with_the_twin(function, storage, master_weights, grads):
+    cases = [case for case in CASES if case.function == function]
+    most = max(cases, key=lambda case: len(case.states))
+    # and those without an option that needs the general loop
+    plain = [case for case in cases if "weight_decay" not in case.options or "decoupled_weight_decay" in case.options]
+    for case, size in itertools.product({str(case): case for case in (most, *plain)}.values(), (1, 300)):
         values = np.random.default_rng(size).standard_normal(size).astype(np.float32)
         param = formats.to_nearest_bfloat16(values)
         twin = Twin(case, param.copy(), storage, master_weights)
         optimizer = make(case, param, storage, dtype="bfloat16", master_weights=master_weights)
         for grad in gradients(size):
+            if grads == "bfloat16":
+                grad = formats.to_nearest_bfloat16(grad)
             optimizer.step(grad)
-            twin.step(grad)
+            twin.step(widened(grad))
             assert_like_twin(optimizer, param, twin)
 
 
@@ -517,6 +530,78 @@ def test_no_number_of_a_block_is_beyond_its_bound(case):
                 largest[name] = max(largest[name], np.nanmax(np.where(top > 0, unit / top, 0)))
     # nor is the bound so far beyond them that their codes would die out
     assert all(ratio <= 2.0**6 for ratio in largest.values()), largest
+
+
+RMSPROP = {"alpha": 0.9, "momentum": 0.9, "eps": 1.0}
+
+
+@pytest.mark.parametrize(("rule", "options", "scale", "step_options"), [
+    (optim.SGD, {"momentum": 0.9, "dampening": 0.999}, 1.0, {}),
+    (optim.SGD, {"momentum": 0.9, "dampening": -3.0}, 1.0, {}),
+    (optim.RMSprop, RMSPROP, 1.0, {}),
+    (optim.RMSprop, RMSPROP, 1e-6, {}),
+    (optim.RMSprop, {**RMSPROP, "eps_mode": "inside"}, 1e-6, {}),
+    (optim.Adam, {}, 1.0, {"grad_scale": 1e-4}),
+    (optim.Adam, {}, 1.0, {"grad_scale": 1e4}),
+    (optim.Adam, {}, 1.0, {"max_value": 1e-3}),
+    (optim.Adam, {"weight_decay": 10.0}, 1.0, {"max_norm": 1e-3}),
+    (optim.Lion, {}, 1.0, {"max_norm": 1e3}),
+    (optim.Lion, {}, 1e-3, {"max_value": 1e-4}),
+], ids=str)
+def test_codes_hold_the_numbers_of_float32(rule, options, scale, step_options):
+    random = np.random.default_rng(0)
+    start = (scale * random.standard_normal(2560)).astype(np.float32)
+    wide_param, param = start.copy(), start.copy()
+    wide = rule(wide_param, lr=1e-3, **options)
+    narrow = rule(param, lr=1e-3, state_dtype="8bit", **options)
+    for _ in range(20):
+        grad = (scale * random.standard_normal(2560)).astype(np.float32)
+        wide.step(grad, **step_options)
+        narrow.step(grad, **step_options)
+        assert_close_norms(narrow.state_dict(), wide.state_dict())
+    limit = 0.15 if rule is optim.Lion else 0.1  # signs of means next to zero turn round
+    assert np.linalg.norm(param - wide_param) <= limit * np.linalg.norm(wide_param - start)
+
+
+def assert_close_norms(narrow, wide):
+    """Of coded state, block by block: neither cut at the top nor lost at the bottom."""
+    names = [name.removesuffix("_unit.0") for name in narrow if name.endswith("_unit.0")]
+    assert names
+    for name in names:
+        codes = narrow[f"{name}.0"].reshape(-1, 256)
+        numbers = formats.decode(codes, narrow[f"{name}_unit.0"], name in UNSIGNED, FUSED)
+        norms, expected = (np.linalg.norm(array, axis=1) for array in (numbers, wide[f"{name}.0"].reshape(-1, 256)))
+        np.testing.assert_allclose(norms, expected, rtol=0.1, err_msg=name)
+
+
+def test_a_maximum_that_begins_late_takes_the_mean_at_once():
+    random = np.random.default_rng(0)
+    params = [np.zeros(2560, np.float32) for _ in range(2)]
+    wide, narrow = (optim.Adam(param, state_dtype=dtype)
+                    for param, dtype in zip(params, ("float32", "8bit"), strict=True))
+    for step in range(30):
+        grad = random.standard_normal(2560).astype(np.float32)
+        if step == 20:
+            for optimizer in (wide, narrow):
+                optimizer.param_groups[0]["amsgrad"] = True
+        for optimizer in (wide, narrow):
+            optimizer.step(grad if step < 20 else np.float32(1e-3) * grad)
+    assert_close_norms(narrow.state_dict(), wide.state_dict())
+
+
+@pytest.mark.parametrize("bits", [0x7FC00000, 0x7FFFFFFF, 0xFFFFFFFF])
+@pytest.mark.parametrize("rule", [optim.Adam, optim.Lion])
+def test_a_unit_that_is_nan_makes_parameters_nan(rule, bits):
+    theta = np.full(512, 0x3F80, np.uint16)
+    optimizer = rule(theta, dtype="bfloat16", state_dtype="8bit", master_weights=False)
+    grad = np.full(512, 0x3F80, np.uint16)
+    optimizer.step(grad)
+    state = optimizer.state_dict()
+    state["exp_avg_unit.0"] = state["exp_avg_unit.0"].copy()
+    state["exp_avg_unit.0"][1:].view(np.uint32)[:] = bits
+    optimizer.load_state_dict(state)
+    optimizer.step(grad)
+    np.testing.assert_array_equal(np.isnan(formats.from_bfloat16(theta)), np.arange(512) >= 256)
 
 
 # ---- random bits ---------------------------------------------------------------------------------------------

@@ -82,15 +82,16 @@ def test_small_updates_are_not_lost():
     assert abs(values_of(theta).mean(dtype=np.float64) - (1 + steps * step)) < 5 * spread
 
 
+@pytest.mark.parametrize("narrow_grads", [False, True])
 @pytest.mark.parametrize("master_weights", [True, False])
 @every_state_dtype
 @fullest_cases
-def test_nan_stays_in_bfloat16(name, state_dtype, master_weights):
+def test_nan_stays_in_bfloat16(name, state_dtype, master_weights, narrow_grads):
     theta = bits_of(np.linspace(-1, 1, 600))
     optimizer = make(name, theta, dtype="bfloat16", state_dtype=state_dtype, master_weights=master_weights)
     grad = np.ones(600, np.float32)
     grad[[1, 599]] = np.nan
-    optimizer.step(grad)
+    optimizer.step(bits_of(grad) if narrow_grads else grad)
     bad = np.isnan(values_of(theta))
     assert bad[1] and bad[599]
     assert np.count_nonzero(bad) == 2
@@ -182,15 +183,25 @@ def test_training_with_narrow_state_ends_where_float32_does(name, problem, state
     rule, options = TRAINING[name]
     run = problem()
     exact = run(lambda theta: rule(theta, **options))
-    narrow = run(lambda theta: rule(theta, state_dtype=state_dtype, **options))
+    # the mean of some sequences of random bits, which are those of places in a list
+    n_sequences = 4 if problem is quadratic and state_dtype == "8bit" else 1
+    ends = []
+    for place in range(n_sequences):
+        def at_place(theta, place=place):
+            others = [np.zeros(0, np.float32)] * place
+            optimizer = rule([*others, theta], state_dtype=state_dtype, **options)
+            step = optimizer.step
+            optimizer.step = lambda grad: step([*others, grad])
+            return optimizer
+        ends.append(run(at_place))
+    narrow = np.mean(ends)
     limit = 0.01
     if problem is quadratic and state_dtype == "8bit":
         # Codes are 1 / 16 to 1 / 8 of a number apart, and what is new in a mean of squares is rounded up or down to
         # one, so that it has a variance of up to an eighth of its square, and the steps are some percent larger than
         # they would be.  Here that is seen: no direction has come to its end but for noise in proportion to the step.
-        # A maximum takes the largest of such numbers, and steps are smaller.  Another sequence of random bits moves the
-        # ends of Adam and RMSprop by 2 %.
-        limit = {"amsgrad": 0.15, "adamax": 0.15, "adam": 0.05, "adamw": 0.05, "rmsprop": 0.05}.get(name, 0.03)
+        # A maximum takes the largest of such numbers, and steps are smaller.
+        limit = {"amsgrad": 0.15, "adamax": 0.15}.get(name, 0.03)
     assert abs(narrow - exact) <= limit * exact
 
 

@@ -1,5 +1,6 @@
 /*
- * The walk over 8-bit state: each vector is decoded, updated and encoded in registers, in one pass.
+ * The walk over 8-bit state: each vector is decoded, updated and encoded in registers, in one pass but for a look at the
+ * gradients and the codes of the next block.
  *
  * For that the units of a block must be known before its new numbers are.  They are chosen for a bound of these, which
  * the rule gives (`top` of the scalars) from the largest number so far, by its code, and the largest gradient.  A bound
@@ -12,16 +13,18 @@ typedef struct {
 } ft_units;
 /* state_decay, top and |grad_factor| of the scalars. */
 typedef struct {
-    float decay[FT_MAX_STATES], top[FT_MAX_STATES][4], grad_factor;
+    float decay[FT_MAX_STATES], top[FT_MAX_STATES][5], grad_factor;
 } ft_bounds;
 
 FT_INLINE ft_bounds ft_bounds_open(const ft_update_scalars *scalars, int n_states) {
     ft_bounds bounds = {.grad_factor = __builtin_fabsf((float)scalars->grad_factor)};
     for (int k = 0; k < n_states; k++) {
         bounds.decay[k] = (float)scalars->state_decay[k];
-        for (int term = 0; term < 4; term++)
+        for (int term = 0; term < 5; term++)
             bounds.top[k][term] = (float)scalars->top[k][term];
     }
+    if (scalars->flags & FT_FIRST_STEP) /* the gradient itself */
+        bounds.top[0][1] = 1.0f;
     return bounds;
 }
 
@@ -43,14 +46,12 @@ FT_INLINE float ft_largest_gradient(const ft_streams_f32 *at, const ft_update_ta
         bits = ft_top_lane(top);
     } else {
         const int decays = scalars->weight_decay != 0.0, clips = scalars->clip < __builtin_inf();
+        const f32v clip = ft_broadcast_f32((float)scalars->clip);
         _Pragma("GCC unroll 1")
         for (ptrdiff_t i = 0; i < FT_BLOCK; i += FT_LANES_f32) {
-            f32v g = s->grad_factor * ft_load_format_f32(at->grad, target->grad_format, i);
-            if (clips)
-                g = ft_clipped_f32(g, ft_broadcast_f32((float)scalars->clip));
-            if (decays)
-                g = g + s->weight_decay * ft_load_format_f32(at->param, target->param_format, i);
-            top = ft_max_u32(top, FT_BITS(g) & FT_MAGNITUDE);
+            const f32v p = ft_load_format_f32(at->param, target->param_format, i);
+            const f32v g = ft_load_format_f32(at->grad, target->grad_format, i);
+            top = ft_max_u32(top, FT_BITS(ft_taken_f32(g, p, s, clips, clip, decays)) & FT_MAGNITUDE);
         }
         bits = ft_top_lane(top);
     }
@@ -63,6 +64,7 @@ FT_INLINE void ft_next_units(const ft_streams_f32 *at, const ft_update_target *t
                              const ft_bounds *bounds, int n_states, int kinds, int bare, ft_units *units) {
     const float factor = bare ? bounds->grad_factor : 1.0f;
     const float largest = factor * ft_largest_gradient(at, target, scalars, s, bare);
+    float bound = 0.0f;
     FT_UNROLL
     for (int k = 0; k < n_states; k++) {
         const int has_sign = FT_KIND(kinds, k) == FT_SIGNED_STATE;
@@ -72,10 +74,13 @@ FT_INLINE void ft_next_units(const ft_streams_f32 *at, const ft_update_target *t
         const float z = ft_float_of(base + (ft_top_code((const uint8_t *)at->state[k], has_sign) << 20));
         const float *top = bounds->top[k];
         float *unit = &target->unit[k][block];
-        const float of_grad = top[1] * largest + (top[2] * largest) * largest + top[3];
-        const float bound = (z - ft_float_of(base)) * (top[0] * *unit) + of_grad;
+        const float first = top[1] * largest > top[4] ? top[4] : top[1] * largest; /* NaN stays */
+        const float of_grad = first + (top[2] * largest) * largest + top[3];
+        const float own = (z - ft_float_of(base)) * (top[0] * *unit) + of_grad;
         const float decayed = *unit * bounds->decay[k];
-        units->unit[k] = *unit;
+        bound = k == 2 && (bound > own || bound != bound) ? bound : own; /* a third state is a maximum of the second */
+        /* one NaN only: bfloat16 parameters must not get any of its lower bits */
+        units->unit[k] = *unit == *unit ? *unit : __builtin_nanf("");
         *unit = ft_unit(decayed, bound, &units->inverse[k]);
     }
 }
@@ -130,15 +135,10 @@ FT_INLINE void ft_coded_vector(const ft_streams_f32 *at, ptrdiff_t i, int j, con
             v[k] = ft_load_f32((const float *)at->state[k] + place);
         else
             high[k] = ft_load_high_u8((const uint8_t *)at->state[k] + place);
-    if (!is_adam || !bare) {
-        g = c->s->grad_factor * g;
-        if (c->clips)
-            g = ft_clipped_f32(g, c->clip);
-    }
+    if (!is_adam || !bare) /* or else by adam.root */
+        g = ft_taken_f32(g, p, c->s, c->clips, c->clip, !bare && c->decays);
+    p = p * c->s->decay_factor;
     if (is_adam) {
-        if (!bare && c->decays)
-            g = g + c->s->weight_decay * p;
-        p = p * c->s->decay_factor;
         v[0] = ft_z_of_signed(high[0]);
         v[1] = ft_z_of_unsigned(high[1]);
         ft_narrow_adam_step(&p, c->adam.root * g, v, c->mean_unit,
@@ -151,10 +151,10 @@ FT_INLINE void ft_coded_vector(const ft_streams_f32 *at, ptrdiff_t i, int j, con
                 v[k] = ft_from_unsigned_code(high[k], c->unit[k]);
             else if (FT_KIND(kinds, k) == FT_SIGNED_STATE)
                 v[k] = ft_from_signed_code(high[k], c->unit[k]);
-        ft_update_vector_f32(&p, g, v, c->s, !bare && c->decays, c->flags, step);
+        step(&p, g, v, c->s, c->flags);
     }
     const u32v random = ft_thrown_at(c->thrown, place);
-    if (bare == FT_BARE_BFLOAT16) /* no NaN has any of its lower bits: none becomes a number */
+    if (bare == FT_BARE_BFLOAT16) /* no NaN of parameters, gradients or units has lower bits, so none wraps */
         rounded[j] = FT_BITS(p) + (random & 0xffff);
     else if (!bare && c->param_format == FT_BFLOAT16)
         ft_store_u16((uint16_t *)at->param + place, ft_to_bfloat16(p, random & 0xffff));

@@ -11,13 +11,16 @@
  *     signed:    the same of 7 bits from 2^-15 on; the highest bit is 1 for negative numbers
  *
  * so a code is nothing but bits 20 .. 27 of the float z, or bits 20 .. 26 and the sign; next to zero the steps are
- * equal.  All codes are rounded stochastically, and an unsigned number never to zero, since it stands below a division.
+ * equal.  All codes are rounded stochastically, and an unsigned number never to zero, since it stands below a division;
+ * a zero becomes the smallest of all, too.
  * A block is FT_BLOCK numbers long.  Its unit decays with the state, and is otherwise changed by powers of two: a mean
  * of squares that gets nothing new keeps its codes, and rounding only adds noise to what is new, a thousandth of it in
  * a step at beta2 = 0.999.
  *
  * The random bits: FT_BLOCK numbers from a place in a fixed table, all combined with one more number; both come from a
  * hash of the step's key and the block's number.  All roundings of one element in a step take bits of the same number.
+ * An element's numbers are uniform and independent from step to step; those of two elements of a block differ by one of
+ * FT_BLOCK patterns, so that they are independent of each other only on the average over steps.
  *
  * Not by floating-point type: included once per level.
  */
@@ -259,7 +262,7 @@ FT_INLINE void ft_store_codes(uint8_t *x, const u32v *codes, int has_sign) {
         for (int lane = 0; lane < FT_LANES_f32; lane++) {
             const uint32_t code = codes[j][lane];
             x[j * FT_LANES_f32 + lane] =
-                (uint8_t)(has_sign ? (code & 0x7f) | (code >> 4 & 0x80) : code > 1 ? code : 1);
+                (uint8_t)(has_sign ? (code & 0x7f) | (code >> 4 & 0x80) : code < 1 ? 1 : code > 255 ? 255 : code);
         }
 #endif
 }
@@ -351,7 +354,7 @@ FT_INLINE float ft_float_of(uint32_t bits) {
 }
 
 /* The unit for a block whose numbers are at most `top`, and 1 / unit: that of the last step, decayed, or a power of two
-   times it.  What is not finite makes the whole block NaN.  Bits of positive floats are ordered and grow by 2^23 a
+   times it.  A bound that is not finite, or next to the end of the range, makes the whole block NaN.  Bits of positive floats are ordered and grow by 2^23 a
    binade, so neither waits for the other. */
 FT_INLINE float ft_unit(float decayed, float top, float *inverse) {
     const float old_inverse = 1.0f / decayed, full = FT_CODE_TOP * decayed;
@@ -362,11 +365,12 @@ FT_INLINE float ft_unit(float decayed, float top, float *inverse) {
         *inverse = ft_float_of(ft_bits_of(old_inverse) - ((uint32_t)binades << 23));
         return ft_float_of(ft_bits_of(decayed) + ((uint32_t)binades << 23));
     }
-    float unit = decayed;
-    if (!(top <= __FLT_MAX__))
+    /* the old unit is 0, or what fits is next to the ends of the range, where 1 / unit must be a normal number, too */
+    float unit = top > 0.0f ? top / (0.75f * FT_CODE_TOP) : decayed;
+    if (!(top <= __FLT_MAX__ && unit <= 0x1p125f))
         unit = __builtin_nanf("");
-    else if (top > 0.0f) /* the old unit is 0, or what fits is next to the ends of the range */
-        unit = top / (0.75f * FT_CODE_TOP) < FT_SMALLEST_f32 ? FT_SMALLEST_f32 : top / (0.75f * FT_CODE_TOP);
+    else if (top > 0.0f && unit < FT_SMALLEST_f32)
+        unit = FT_SMALLEST_f32;
     *inverse = unit > 0.0f ? 1.0f / unit : 0.0f;
     return unit;
 }

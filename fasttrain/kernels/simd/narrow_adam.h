@@ -1,9 +1,9 @@
 /*
  * Adam's step on state of 16 or 8 bits.
  *
- * Its numbers are known to 2^-8 or 2^-4, so time spent on the last bits of a step would be wasted: means move by fused
+ * Its numbers are known to 2^-7 or 2^-3, so time spent on the last bits of a step would be wasted: means move by fused
  * multiply-adds, and the root and the quotient, which no state depends on, are approximate on x86, to 2^-13 of the step
- * with AVX-512 and to 2^-10 without.  Where a mean of squares is infinite, the parameter becomes NaN.
+ * with AVX-512 and to 2^-10 without.  There the parameter becomes NaN where a mean of squares is infinite.
  */
 typedef struct {
     f32v root, mean_weight, mean_decay; /* sqrt(1 - beta2), (1 - beta1) / root, beta1 */
@@ -32,7 +32,7 @@ FT_INLINE f32v ft_rough_inverse(f32v x) {
 #endif
 }
 FT_INLINE f32v ft_rough_root_plus(f32v x, f32v y) {
-    const f32v positive = x + ft_broadcast_f32(FT_SMALLEST_f32);
+    const f32v positive = ft_max_f32(x, ft_broadcast_f32(FT_SMALLEST_f32));
 #if FT_VECTOR_BYTES == 64
     return ft_fma_f32(x, (f32v)_mm512_rsqrt14_ps((__m512)positive), y);
 #elif FT_VECTOR_BYTES == 32

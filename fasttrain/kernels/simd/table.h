@@ -78,10 +78,11 @@ typedef struct {
     double weight_decay; /* L2: weight_decay * param is added to the gradient; 0 for none */
     double decay_factor; /* decoupled: param *= decay_factor first; 1 for none */
     double step_size, grad_step, mean_weight, beta2, eps, momentum, step_decay;
-    double state_decay[3]; /* what the rule multiplies each state by in a step: for units of 8-bit state */
+    double state_decay[3]; /* what the rule multiplies each state by in a step: for narrow state */
     /* After a step no number of a state is larger than top[0] times the largest before it + top[1] times the largest
-       gradient + top[2] times its square + top[3]: for units, too. */
-    double top[3][4];
+       gradient, or top[4] if that is less, + top[2] times the gradient's square + top[3]; nor a maximum than the larger
+       of its own largest and of what it is the maximum of, the state before it: for the units of 8-bit state. */
+    double top[3][5];
     uint64_t key; /* of the random bits of stochastic rounding: of the step */
     int flags;
 } ft_update_scalars;

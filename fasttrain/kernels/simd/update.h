@@ -1,5 +1,5 @@
 /*
- * The walk of an update rule over a piece of memory, in two ways.
+ * The walk of an update rule over a piece of memory: plain or general, and that of coded.h.
  *
  * Plain: parameters, gradients and state all of one floating-point type.  Runs of two cache lines of each stream at a
  * time; of arrays in memory the runs three ahead are fetched stream by stream, so that memory gives neighbours
@@ -25,13 +25,13 @@
 
 typedef void (*SUFFIX(ft_step))(VEC *param, VEC grad, VEC *state, const SUFFIX(ft_update_vectors) * s, int flags);
 
-/* What comes between the gradient, multiplied by grad_factor, and the rule, and the rule. */
-FT_INLINE void SUFFIX(ft_update_vector)(VEC *param, VEC grad, VEC *state, const SUFFIX(ft_update_vectors) * s,
-                                        int decays, int flags, SUFFIX(ft_step) step) {
-    if (decays)
-        grad = grad + s->weight_decay * *param;
-    *param = *param * s->decay_factor;
-    step(param, grad, state, s, flags);
+/* The gradient as the rule gets it; NaN stays. */
+FT_INLINE VEC SUFFIX(ft_taken)(VEC grad, VEC param, const SUFFIX(ft_update_vectors) * s, int clips, VEC clip,
+                               int decays) {
+    grad = s->grad_factor * grad;
+    if (clips)
+        grad = SELECT(grad > clip, clip, SELECT(grad < -clip, -clip, grad));
+    return decays ? grad + s->weight_decay * param : grad;
 }
 
 /* ---- plain ------------------------------------------------------------------------------------------------ */
@@ -46,7 +46,9 @@ FT_INLINE void SUFFIX(ft_update_at)(ptrdiff_t i, ptrdiff_t count, REAL *param, c
     FT_UNROLL
     for (int k = 0; k < n_states; k++)
         v[k] = whole ? LOAD(state[k] + i) : LOAD_PARTIAL(state[k] + i, count);
-    SUFFIX(ft_update_vector)(&p, s->grad_factor * g, v, s, decays, flags, step);
+    g = SUFFIX(ft_taken)(g, p, s, 0, g, decays);
+    p = p * s->decay_factor;
+    step(&p, g, v, s, flags);
     if (whole)
         STORE(param + i, p);
     else
@@ -104,12 +106,15 @@ FT_INLINE ptrdiff_t SUFFIX(ft_width)(int format) {
     return format == FT_NATIVE ? (ptrdiff_t)sizeof(REAL) : format == FT_BFLOAT16 || format == FT_HALF ? 2 : 1;
 }
 
-#if REAL_IS_FLOAT
+/* What narrow state and parameters need beside the scalars. */
 typedef struct {
+#if REAL_IS_FLOAT
     ft_dice dice;
     ft_narrow_adam adam;
-} ft_narrow;
+#else
+    char none;
 #endif
+} SUFFIX(ft_narrow);
 
 /* Streams of a block of FT_BLOCK elements; the states' units and keys are the target's. */
 typedef struct {
@@ -128,11 +133,6 @@ FT_INLINE VEC SUFFIX(ft_load_format)(const void *x, int format, ptrdiff_t i) {
     (void)format;
 #endif
     return LOAD((const REAL *)x + i);
-}
-
-/* Within +-clip; NaN stays. */
-FT_INLINE VEC SUFFIX(ft_clipped)(VEC grad, VEC clip) {
-    return SELECT(grad > clip, clip, SELECT(grad < -clip, -clip, grad));
 }
 
 /* All ones where the mask's byte is not zero. */
@@ -193,19 +193,17 @@ FT_INLINE SUFFIX(ft_streams) SUFFIX(ft_streams_at)(const ft_update_target *targe
 /* One block whose state is not coded. */
 FT_INLINE void SUFFIX(ft_update_block)(const SUFFIX(ft_streams) * streams, const ft_update_target *target,
                                        ptrdiff_t block, const ft_update_scalars *scalars,
-                                       const SUFFIX(ft_update_vectors) * s, const void *narrow_pointer,
+                                       const SUFFIX(ft_update_vectors) * s, const SUFFIX(ft_narrow) * narrow,
                                        SUFFIX(ft_step) step, int n_states, int kinds, int storage) {
     const int decays = scalars->weight_decay != 0.0;
     const int clips = scalars->clip < __builtin_inf();
     const int flags = scalars->flags;
-    const VEC clip = BROADCAST((REAL)scalars->clip), nothing = {0};
+    const VEC clip = BROADCAST((REAL)scalars->clip);
     const SUFFIX(ft_streams) at = *streams;
     const ptrdiff_t param_width = SUFFIX(ft_width)(target->param_format);
     const ptrdiff_t grad_width = SUFFIX(ft_width)(target->grad_format);
 #if REAL_IS_FLOAT
     const ptrdiff_t state_width = storage == FT_STATES_BFLOAT16 ? 2 : 4; /* whole ones are fetched by hardware */
-    const ft_narrow *narrow = (const ft_narrow *)narrow_pointer;
-    const ft_narrow_adam adam = narrow->adam;
     const int param_format = target->param_format;
     const int rounds = storage == FT_STATES_BFLOAT16 || param_format == FT_BFLOAT16;
     ft_thrown thrown = {NULL, 0};
@@ -213,7 +211,7 @@ FT_INLINE void SUFFIX(ft_update_block)(const SUFFIX(ft_streams) * streams, const
         thrown = ft_throw(&narrow->dice, scalars->key ^ target->key, (uint64_t)block);
 #else
     const ptrdiff_t state_width = 8;
-    (void)narrow_pointer, (void)block, (void)kinds, (void)storage, (void)nothing;
+    (void)narrow, (void)block, (void)kinds, (void)storage;
 #endif
     _Pragma("GCC unroll 1")
     for (ptrdiff_t i = 0; i < FT_BLOCK; i += LANES) {
@@ -234,18 +232,16 @@ FT_INLINE void SUFFIX(ft_update_block)(const SUFFIX(ft_streams) * streams, const
                 v[k] = LOAD((const REAL *)at.state[k] + i);
             old_v[k] = v[k];
         }
-        g = s->grad_factor * g;
-        if (clips)
-            g = SUFFIX(ft_clipped)(g, clip);
+        g = SUFFIX(ft_taken)(g, p, s, clips, clip, decays);
+        p = p * s->decay_factor;
 #if REAL_IS_FLOAT
         if (storage == FT_STATES_BFLOAT16 && step == ft_adam_step_f32) {
-            if (decays)
-                g = g + s->weight_decay * p;
-            p = p * s->decay_factor;
-            ft_narrow_adam_step(&p, adam.root * g, v, adam.mean_decay, nothing, s->beta2, nothing, &adam, s);
+            const VEC nothing = {0};
+            ft_narrow_adam_step(&p, narrow->adam.root * g, v, narrow->adam.mean_decay, nothing, s->beta2, nothing,
+                                &narrow->adam, s);
         } else
 #endif
-            SUFFIX(ft_update_vector)(&p, g, v, s, decays, flags, step);
+            step(&p, g, v, s, flags);
         if (at.mask) {
             const IVEC kept = SUFFIX(ft_kept)(at.mask + i);
             p = SELECT(kept, p, old_p);
@@ -287,13 +283,12 @@ FT_INLINE void SUFFIX(ft_update_blocks)(ptrdiff_t start, ptrdiff_t n, const ft_u
     const ft_float_state float_state = ft_flush_subnormals();
     const SUFFIX(ft_update_vectors) s = SUFFIX(ft_update_round)(scalars);
     SUFFIX(ft_part) part;
+    SUFFIX(ft_narrow) narrow;
 #if REAL_IS_FLOAT
-    ft_narrow narrow;
-    narrow.adam = ft_narrow_adam_open(scalars, 1.0);
+    if (storage == FT_STATES_BFLOAT16 && step == ft_adam_step_f32)
+        narrow.adam = ft_narrow_adam_open(scalars, 1.0);
     if (storage == FT_STATES_BFLOAT16 || target->param_format == FT_BFLOAT16)
         ft_dice_open(&narrow.dice);
-#else
-    const int narrow = 0;
 #endif
     for (ptrdiff_t i = start; i < start + n; i += FT_BLOCK) {
         SUFFIX(ft_streams) at = SUFFIX(ft_streams_at)(target, grad, i, n_states);
@@ -322,7 +317,8 @@ FT_INLINE int ft_bareness(const ft_update_target *target, const ft_update_scalar
 #define FT_DEFINE_GENERAL(rule, n_states, kinds, bare)                                                       \
     static void SUFFIX(ft_##rule##_general)(ptrdiff_t start, ptrdiff_t n, const ft_update_target *target,    \
                                             const void *grad, const ft_update_scalars *scalars) {            \
-        const int format = n_states ? target->state_format[n_states - 1] : FT_NATIVE;                        \
+        const int is_whole = n_states == 0 || FT_KIND(kinds, n_states - 1) == FT_WHOLE_STATE;                \
+        const int format = is_whole ? FT_NATIVE : target->state_format[n_states - 1];                        \
         const int bareness = bare ? ft_bareness(target, scalars) : FT_ANY;                                   \
         if (format == FT_NATIVE)                                                                             \
             ft_update_blocks_f32(start, n, target, grad, scalars, ft_##rule##_step_f32, n_states, kinds,     \
