@@ -32,13 +32,15 @@ FT_INLINE f32v ft_rough_inverse(f32v x) {
 #endif
 }
 FT_INLINE f32v ft_rough_root_plus(f32v x, f32v y) {
+#if defined(__x86_64__)
     const f32v positive = ft_max_f32(x, ft_broadcast_f32(FT_SMALLEST_f32));
 #if FT_VECTOR_BYTES == 64
     return ft_fma_f32(x, (f32v)_mm512_rsqrt14_ps((__m512)positive), y);
 #elif FT_VECTOR_BYTES == 32
     return ft_fma_f32(x, (f32v)_mm256_rsqrt_ps((__m256)positive), y);
-#elif defined(__x86_64__)
+#else
     return ft_fma_f32(x, (f32v)_mm_rsqrt_ps((__m128)positive), y);
+#endif
 #else
     return ft_sqrt_f32(x) + y;
 #endif

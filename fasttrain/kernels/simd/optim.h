@@ -2,7 +2,7 @@
  * Update rules of the optimizers: the arithmetic of each on one vector, and what is the same for all.
  *
  * A rule is a function of a vector of parameters, their gradients and up to FT_MAX_STATES vectors of state.  update.h
- * walks it over memory, in two ways.  Every operation is written out and rounded alone (no fused multiply-add, no
+ * walks it over memory, and coded.h over state of 8 bits.  Every operation is written out and rounded alone (no fused multiply-add, no
  * reciprocal), and every scalar is computed in double and rounded once, so that the same bits come out at every level
  * and a plain NumPy twin can follow them.  Adam has another step on state of fewer bits: narrow_adam.h.
  *
