@@ -32,18 +32,15 @@ FT_INLINE ft_bounds ft_bounds_open(const ft_update_scalars *scalars, int n_state
 FT_INLINE float ft_largest_gradient(const ft_streams_f32 *at, const ft_update_target *target,
                                     const ft_update_scalars *scalars, const ft_update_vectors_f32 *s, int bare) {
     u32v top = {0};
-    uint32_t bits;
-    float largest;
     if (bare == FT_BARE_BFLOAT16) {
         FT_UNROLL
         for (ptrdiff_t i = 0; i < FT_BLOCK; i += 2 * FT_LANES_f32)
             top = ft_max_u16(top, *(const u32u *)((const uint16_t *)at->grad + i) & FT_SPLAT(0x7fff7fff));
-        bits = ft_top_lane(ft_max_u16(top, top << 16) & 0xffff0000);
+        top = ft_max_u16(top, top << 16) & 0xffff0000;
     } else if (bare) {
         FT_UNROLL
         for (ptrdiff_t i = 0; i < FT_BLOCK; i += FT_LANES_f32)
             top = ft_max_u32(top, FT_BITS(ft_load_f32((const float *)at->grad + i)) & FT_MAGNITUDE);
-        bits = ft_top_lane(top);
     } else {
         const int decays = scalars->weight_decay != 0.0, clips = scalars->clip < __builtin_inf();
         const f32v clip = ft_broadcast_f32((float)scalars->clip);
@@ -53,10 +50,8 @@ FT_INLINE float ft_largest_gradient(const ft_streams_f32 *at, const ft_update_ta
             const f32v g = ft_load_format_f32(at->grad, target->grad_format, i);
             top = ft_max_u32(top, FT_BITS(ft_taken_f32(g, p, s, clips, clip, decays)) & FT_MAGNITUDE);
         }
-        bits = ft_top_lane(top);
     }
-    memcpy(&largest, &bits, sizeof largest);
-    return largest;
+    return ft_float_of(ft_top_lane(top));
 }
 
 FT_INLINE void ft_next_units(const ft_streams_f32 *at, const ft_update_target *target, ptrdiff_t block,

@@ -354,8 +354,8 @@ FT_INLINE float ft_float_of(uint32_t bits) {
 }
 
 /* The unit for a block whose numbers are at most `top`, and 1 / unit: that of the last step, decayed, or a power of two
-   times it.  A bound that is not finite, or next to the end of the range, makes the whole block NaN.  Bits of positive floats are ordered and grow by 2^23 a
-   binade, so neither waits for the other. */
+   times it.  A bound that is not finite, or next to the end of the range, makes the whole block NaN.  Bits of positive
+   floats are ordered and grow by 2^23 a binade, so neither waits for the other. */
 FT_INLINE float ft_unit(float decayed, float top, float *inverse) {
     const float old_inverse = 1.0f / decayed, full = FT_CODE_TOP * decayed;
     /* the least power of two above top / full */

@@ -203,14 +203,12 @@ FT_INLINE void SUFFIX(ft_update_block)(const SUFFIX(ft_streams) * streams, const
     const ptrdiff_t param_width = SUFFIX(ft_width)(target->param_format);
     const ptrdiff_t grad_width = SUFFIX(ft_width)(target->grad_format);
 #if REAL_IS_FLOAT
-    const ptrdiff_t state_width = storage == FT_STATES_BFLOAT16 ? 2 : 4; /* whole ones are fetched by hardware */
     const int param_format = target->param_format;
     const int rounds = storage == FT_STATES_BFLOAT16 || param_format == FT_BFLOAT16;
     ft_thrown thrown = {NULL, 0};
     if (rounds)
         thrown = ft_throw(&narrow->dice, scalars->key ^ target->key, (uint64_t)block);
 #else
-    const ptrdiff_t state_width = 8;
     (void)narrow, (void)block, (void)kinds, (void)storage;
 #endif
     _Pragma("GCC unroll 1")
@@ -223,13 +221,16 @@ FT_INLINE void SUFFIX(ft_update_block)(const SUFFIX(ft_streams) * streams, const
         __builtin_prefetch((const char *)at.grad + (3 * FT_BLOCK + i) * grad_width);
         FT_UNROLL
         for (int k = 0; k < n_states; k++) {
-            __builtin_prefetch((const char *)at.state[k] + (3 * FT_BLOCK + i) * state_width);
 #if REAL_IS_FLOAT
-            if (storage == FT_STATES_BFLOAT16 && FT_KIND(kinds, k) != FT_WHOLE_STATE)
+            if (storage == FT_STATES_BFLOAT16 && FT_KIND(kinds, k) != FT_WHOLE_STATE) {
+                __builtin_prefetch((const uint16_t *)at.state[k] + 3 * FT_BLOCK + i);
                 v[k] = ft_from_bfloat16(ft_load_u16((const uint16_t *)at.state[k] + i));
-            else
+            } else
 #endif
+            {
+                __builtin_prefetch((const REAL *)at.state[k] + 3 * FT_BLOCK + i);
                 v[k] = LOAD((const REAL *)at.state[k] + i);
+            }
             old_v[k] = v[k];
         }
         g = SUFFIX(ft_taken)(g, p, s, clips, clip, decays);
